@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What depends on machine and compiler: atomics, fences, little-endian access, hints. Nowhere else.
+ *
+ * Every access to memory that the other side can see goes through shared_*(): one load or store of the full
+ * width that the compiler may neither repeat nor tear. Ordering comes from the fences, which are written where
+ * they are needed, each beside the access on the other side that it pairs with.
+ */
+#ifndef VIRTQ_ARCH_H
+#define VIRTQ_ARCH_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <virtq/platform.h>
+#include <virtq/wire.h>
+
+#define likely(x) __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
+
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+#define le16(x) __builtin_bswap16(x)
+#define le32(x) __builtin_bswap32(x)
+#define le64(x) __builtin_bswap64(x)
+#else
+#define le16(x) ((uint16_t)(x))
+#define le32(x) ((uint32_t)(x))
+#define le64(x) ((uint64_t)(x))
+#endif
+
+static inline uint16_t shared_load16(const void *p)
+{
+	return le16(__atomic_load_n((const uint16_t *)p, __ATOMIC_RELAXED));
+}
+
+static inline uint32_t shared_load32(const void *p)
+{
+	return le32(__atomic_load_n((const uint32_t *)p, __ATOMIC_RELAXED));
+}
+
+static inline void shared_store16(void *p, uint16_t v)
+{
+	__atomic_store_n((uint16_t *)p, le16(v), __ATOMIC_RELAXED);
+}
+
+static inline void shared_store32(void *p, uint32_t v)
+{
+	__atomic_store_n((uint32_t *)p, le32(v), __ATOMIC_RELAXED);
+}
+
+/* A machine without 64-bit loads reads the halves apart: a descriptor is copied once, not atomically. */
+static inline uint64_t shared_load64(const void *p)
+{
+#if __SIZEOF_POINTER__ >= 8
+	return le64(__atomic_load_n((const uint64_t *)p, __ATOMIC_RELAXED));
+#else
+	const uint32_t *w = p;
+	uint64_t lo = __atomic_load_n(&w[0], __ATOMIC_RELAXED);
+	uint64_t hi = __atomic_load_n(&w[1], __ATOMIC_RELAXED);
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+	return le64(lo << 32 | hi);
+#else
+	return hi << 32 | lo;
+#endif
+#endif
+}
+
+static inline void shared_store64(void *p, uint64_t v)
+{
+#if __SIZEOF_POINTER__ >= 8
+	__atomic_store_n((uint64_t *)p, le64(v), __ATOMIC_RELAXED);
+#else
+	uint32_t *w = p;
+	uint64_t x = le64(v);
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+	__atomic_store_n(&w[0], (uint32_t)(x >> 32), __ATOMIC_RELAXED);
+	__atomic_store_n(&w[1], (uint32_t)x, __ATOMIC_RELAXED);
+#else
+	__atomic_store_n(&w[0], (uint32_t)x, __ATOMIC_RELAXED);
+	__atomic_store_n(&w[1], (uint32_t)(x >> 32), __ATOMIC_RELAXED);
+#endif
+#endif
+}
+
+/* A descriptor in private memory, in the machine's byte order. "extra" is next (split) or id (packed). */
+struct desc {
+	uint64_t addr;
+	uint32_t len;
+	uint16_t flags;
+	uint16_t extra;
+};
+
+static inline struct desc desc_from(uint64_t addr, uint64_t rest, int packed)
+{
+	uint16_t a = (uint16_t)(rest >> 32);
+	uint16_t b = (uint16_t)(rest >> 48);
+
+	return (struct desc){ .addr = addr,
+		              .len = (uint32_t)rest,
+		              .flags = packed ? b : a,
+		              .extra = packed ? a : b };
+}
+
+/* Copy a descriptor once: the copy is what is checked and used. */
+static inline struct desc desc_load(const void *p, int packed)
+{
+	return desc_from(shared_load64(p), shared_load64((const uint8_t *)p + 8), packed);
+}
+
+/* Earlier loads before later loads and stores. Pairs with the other side's write_barrier(). */
+static inline void read_barrier(const struct virtq_platform *pf)
+{
+	if (unlikely(pf != NULL) && pf->read_barrier != NULL)
+		pf->read_barrier(pf->ctx);
+	else
+		__atomic_thread_fence(__ATOMIC_ACQUIRE);
+}
+
+/* Earlier loads and stores before later stores. Pairs with the other side's read_barrier(). */
+static inline void write_barrier(const struct virtq_platform *pf)
+{
+	if (unlikely(pf != NULL) && pf->write_barrier != NULL)
+		pf->write_barrier(pf->ctx);
+	else
+		__atomic_thread_fence(__ATOMIC_RELEASE);
+}
+
+/* Earlier stores before later loads: each side publishes, then looks at the other's flags. */
+static inline void full_barrier(const struct virtq_platform *pf)
+{
+	if (unlikely(pf != NULL) && pf->barrier != NULL)
+		pf->barrier(pf->ctx);
+	else
+		__atomic_thread_fence(__ATOMIC_SEQ_CST);
+}
+
+/* For memory that is not coherent: drop our copy before reading what the other side wrote. */
+static inline void cache_invalidate(const struct virtq_platform *pf, const void *p, size_t len)
+{
+	if (unlikely(pf != NULL) && pf->invalidate != NULL)
+		pf->invalidate(pf->ctx, p, len);
+}
+
+/* For memory that is not coherent: push out what we wrote. */
+static inline void cache_clean(const struct virtq_platform *pf, const void *p, size_t len)
+{
+	if (unlikely(pf != NULL) && pf->clean != NULL)
+		pf->clean(pf->ctx, p, len);
+}
+
+/* Whether an index that moved from old to now passed event (section 2.7.7): arithmetic modulo 2^16. */
+static inline int event_passed(uint16_t event, uint16_t now, uint16_t old)
+{
+	return (uint16_t)(now - event - 1) < (uint16_t)(now - old);
+}
+
+#endif
