@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/**
+ * @file
+ * What a virtio device model implements, and what the core offers it. A model knows requests: it sees chains and
+ * completes them; rings, notifications, status, dirty marking, draining and transports are the core's.
+ */
+#ifndef VDEV_MODEL_H
+#define VDEV_MODEL_H
+
+#include <vdev/vdev.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct vdev_queue;
+
+/** Most chains in one burst given to vdev_model_ops.process. */
+#define VDEV_BURST 32
+
+/** A device model's operations. Const, grows at its end only; optional ones may be NULL. */
+struct vdev_model_ops {
+	size_t size;      /**< sizeof(struct vdev_model_ops) */
+	const char *name; /**< at most 15 characters */
+	uint32_t device_id;
+	uint32_t state_version;
+	/**
+	 * Requests have come. Owner thread. Chains and their pieces are the core's and valid only during the call; what
+	 * is to be completed later must be copied, pieces too. Every chain that is taken is completed exactly once by
+	 * vdev_queue_complete(), here or later on this thread.
+	 * @return how many were taken, from the first on. The rest go back to the ring and come again after
+	 *         vdev_queue_wake(), at the deadline, or after the next completion.
+	 */
+	uint32_t (*process)(void *model, struct vdev_queue *q, const struct virtq_chain *chains, uint32_t n);
+	/** Reap the back-end's completions. Owner thread. @return 1: there may be more; 0: none. Optional. */
+	int (*poll)(void *model, struct vdev_queue *q);
+	/** Make the back-end's fd readable at the next completion. @return 1: there is one already. Optional. */
+	int (*arm)(void *model, struct vdev_queue *q);
+	/** Back-end's fd for this queue, or -1. Optional. */
+	int (*fd)(void *model, struct vdev_queue *q);
+	/** When requests that were not taken should be offered again. Optional. */
+	uint64_t (*deadline)(void *model, struct vdev_queue *q);
+	/** A queue starts or has ended (nothing of it is out). Owner thread. Optional. @{ */
+	int (*queue_start)(void *model, struct vdev_queue *q);
+	void (*queue_end)(void *model, struct vdev_queue *q);
+	/** @} */
+	/**
+	 * The queue is being stopped or reset (@p cancel): finish what is out soon; with @p cancel, results do not matter.
+	 * process is not called any more. The core waits until all chains are completed. Optional.
+	 */
+	void (*queue_drain)(void *model, struct vdev_queue *q, int cancel);
+	/** Whether the driver's choice is acceptable, beyond dependencies. Called at FEATURES_OK. @return 1 or 0. Optional. */
+	int (*features_ok)(void *model, const struct virtq_features *accepted);
+	/** The device has been reset; all queues have ended. Optional. */
+	void (*reset)(void *model);
+	/** DRIVER_OK was set. Optional. */
+	void (*started)(void *model);
+	/** The driver wrote @p len bytes of configuration at @p offset; only writable bytes were taken. Optional. */
+	void (*config_written)(void *model, uint32_t offset, uint32_t len);
+	/** State that the core does not know. Quiesced. As in vdev_function_ops. Optional. @{ */
+	int (*save)(void *model, struct vdev_writer *w);
+	int (*load)(void *model, struct vdev_reader *r, uint32_t version, int apply);
+	/** @} */
+	/** Release the model. */
+	void (*destroy)(void *model);
+};
+
+/** What a new device is made from. Zero what is not needed. */
+struct vdev_model {
+	size_t size; /**< sizeof(struct vdev_model) */
+	const struct vdev_model_ops *ops;
+	void *model;
+	struct virtq_features features; /**< the device type's own bits; the core adds those of the ring */
+	uint32_t nqueues;
+	uint16_t queue_max;         /**< largest size of each queue; the packed ring may use any up to it */
+	uint16_t reserved;
+	uint32_t max_chain;         /**< longest chain that the configuration promises, or 0 */
+	uint32_t config_len;        /**< bytes, at most 4096 */
+	const void *config;         /**< initial configuration space; copied */
+	const uint8_t *config_mask; /**< for each byte, which bits the driver may write; NULL: none. Copied */
+};
+
+/** Create a device. @return 0, VIRTQ_EINVAL, VIRTQ_ENOMEM; on an error the model is not destroyed */
+VIRTQ_MUST_CHECK int vdev_new(struct vdev **out, const struct vdev_env *env, const struct vdev_model *m);
+
+/** The model behind a device, when @p ops are its operations; else NULL. */
+void *vdev_model_of(struct vdev *v, const struct vdev_model_ops *ops);
+
+/** The device, index, and a place for the model's own pointer of a queue. @{ */
+struct vdev *vdev_queue_device(struct vdev_queue *q);
+unsigned vdev_queue_index(const struct vdev_queue *q);
+void vdev_queue_set_priv(struct vdev_queue *q, void *priv);
+void *vdev_queue_priv(const struct vdev_queue *q);
+/** @} */
+/** Size of the queue as the driver set it, and pieces of its longest chain. Owner thread, in or after queue_start. @{ */
+uint16_t vdev_queue_size(const struct vdev_queue *q);
+uint32_t vdev_queue_max_pieces(const struct vdev_queue *q);
+/** @} */
+
+/** How a request ended, for the counters. */
+struct vdev_done {
+	uint32_t written;       /**< bytes written from the start of the writable part (used length) */
+	uint32_t error;         /**< 1: ended with an error status */
+	uint64_t read_bytes;    /**< payload, device to driver */
+	uint64_t written_bytes; /**< payload, driver to device */
+};
+/** Complete a request: its used entry is shown at the end of the run. Owner thread. */
+void vdev_queue_complete(struct vdev_queue *q, const struct virtq_chain *chain, const struct vdev_done *done);
+/** Break the queue because of this chain (completed by this call): for what can't be answered in the protocol. Owner thread. */
+void vdev_queue_fault(struct vdev_queue *q, const struct virtq_chain *chain, const char *why);
+/** Have process and poll called again soon. Any thread. */
+void vdev_queue_wake(struct vdev_queue *q);
+/** Chains of the queue that are out. Owner thread. */
+uint32_t vdev_queue_inflight(const struct vdev_queue *q);
+
+/** Negotiated features. Constant from FEATURES_OK to reset. */
+int vdev_has(const struct vdev *v, unsigned bit);
+/** Change configuration space, count the generation up and notify the driver (held back while suspended). Any one thread. */
+void vdev_config_update(struct vdev *v, uint32_t offset, const void *bytes, uint32_t len);
+/** The device as a whole failed: DEVICE_NEEDS_RESET and a notification. Any thread. */
+void vdev_needs_reset(struct vdev *v);
+/** The environment the device was made with. */
+const struct vdev_env *vdev_env(const struct vdev *v);
+
+/** Copy out of the readable part of a chain, from byte @p offset. @return bytes copied */
+size_t vdev_chain_read(const struct virtq_chain *c, uint64_t offset, void *dst, size_t len);
+/** Copy into the writable part of a chain, from byte @p offset. @return bytes copied */
+size_t vdev_chain_write(const struct virtq_chain *c, uint64_t offset, const void *src, size_t len);
+/**
+ * The pieces of [@p offset, @p offset + @p len) of the readable (@p write = 0) or writable part.
+ * @return pieces, or VIRTQ_ENOSPC, or VIRTQ_EINVAL when the part is shorter
+ */
+VIRTQ_MUST_CHECK int vdev_chain_slice(const struct virtq_chain *c, int write, uint64_t offset,
+                                      uint64_t len, struct virtq_iov *out, uint32_t max);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
