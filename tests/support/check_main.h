@@ -23,14 +23,14 @@ unsigned long test_rounds(unsigned long rounds);
  */
 #undef START_TEST
 #define START_TEST(test_name)                                                                      \
-	static void test_name##_body(int _i);                                                      \
-	static void test_name##_fn(int _i)                                                         \
-	{                                                                                          \
-		clause_enter(#test_name);                                                          \
-		test_name##_body(_i);                                                              \
-	}                                                                                          \
-	static const TTest test_name##_ttest = {#test_name, test_name##_fn, __FILE__, __LINE__};   \
-	static const TTest *test_name = &test_name##_ttest;                                        \
+	static void test_name##_body(int _i);                                                          \
+	static void test_name##_fn(int _i)                                                             \
+	{                                                                                              \
+		clause_enter(#test_name);                                                                  \
+		test_name##_body(_i);                                                                      \
+	}                                                                                              \
+	static const TTest test_name##_ttest = {#test_name, test_name##_fn, __FILE__, __LINE__};       \
+	static const TTest *test_name = &test_name##_ttest;                                            \
 	static void test_name##_body(int _i CK_ATTRIBUTE_UNUSED)
 
 #endif

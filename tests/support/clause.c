@@ -23,7 +23,7 @@ void clause_record(const char *id)
 	if (!path)
 		return;
 	len = snprintf(line, sizeof(line), "%s\t%s\t%s\n", program_invocation_short_name,
-		current_test ? current_test : "-", id);
+	               current_test ? current_test : "-", id);
 	if (len < 0 || (size_t)len >= sizeof(line))
 		abort();
 	fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);

@@ -45,9 +45,8 @@ START_TEST(clauses_are_booked_on_the_running_test)
 	ck_assert_int_eq(status, 0);
 	read_back(path, buf, sizeof(buf));
 	unlink(path);
-	ck_assert_str_eq(buf,
-		"support_test\tclauses_are_booked_on_the_running_test\ttest/direct\n"
-		"support_test\tclauses_are_booked_on_the_running_test\ttest/shared\n");
+	ck_assert_str_eq(buf, "support_test\tclauses_are_booked_on_the_running_test\ttest/direct\n"
+	                      "support_test\tclauses_are_booked_on_the_running_test\ttest/shared\n");
 }
 END_TEST
 
