@@ -38,6 +38,7 @@ struct vdev_blk_limit {
 	uint64_t bytes_burst; /**< bytes likewise. A single larger request passes when the bucket is full, and owes the rest */
 };
 
+/** What a new block device is made from. Zero what is not needed. */
 struct vdev_blk_config {
 	size_t size;         /**< sizeof(struct vdev_blk_config) */
 	uint32_t nqueues;    /**< 0: 1; at most 256 */
@@ -68,6 +69,7 @@ VIRTQ_MUST_CHECK int vdev_blk_resized(struct vdev *v);
 /** Change the rate limit. Control thread. @return 0, VIRTQ_EINVAL */
 VIRTQ_MUST_CHECK int vdev_blk_set_limit(struct vdev *v, const struct vdev_blk_limit *limit);
 
+/** Flags of vdev_blk_open(). */
 enum vdev_blk_open_flag { VDEV_BLK_READONLY = 1 };
 /**
  * The shortest way: a raw image at @p path, served with plain system calls on the calling thread. Hosted. The device owns

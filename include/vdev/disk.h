@@ -19,6 +19,7 @@
 extern "C" {
 #endif
 
+/** What an operation does. */
 enum vdev_disk_op {
 	VDEV_DISK_READ,
 	VDEV_DISK_WRITE,
@@ -29,6 +30,7 @@ enum vdev_disk_op {
 	VDEV_DISK_CANCEL        /**< not submitted: number of operations */
 };
 
+/** Flags of vdev_disk_io. */
 enum vdev_disk_io_flag {
 	VDEV_DISK_FUA = 1,  /**< write: on stable storage before it is done */
 	VDEV_DISK_UNMAP = 2 /**< write zeroes: the range may be deallocated */
@@ -79,6 +81,7 @@ enum vdev_disk_event {
 	VDEV_DISK_GONE,     /**< the medium is gone or became shorter than it was */
 	VDEV_DISK_FAILED    /**< an operation failed otherwise */
 };
+/** Tells the embedder that a disk changed or failed: an enum vdev_disk_event and the errno behind it, or 0. */
 typedef void (*vdev_disk_event_fn)(void *ctx, int event, int error);
 
 struct vdev_disk;

@@ -40,12 +40,14 @@ VIRTQ_MUST_CHECK int vdev_engine_register(struct vdev_engine *e, const struct vi
 /** Undo it. Owner thread; nothing under way. */
 VIRTQ_MUST_CHECK int vdev_engine_unregister(struct vdev_engine *e);
 
+/** Flags of vdev_disk_file_config. */
 enum vdev_disk_file_flag {
 	VDEV_DISK_FILE_READONLY = 1,
 	VDEV_DISK_FILE_DIRECT = 2,  /**< O_DIRECT; unaligned buffers go through a bounce buffer */
 	VDEV_DISK_FILE_NOLOCK = 4   /**< the embedder vouches for exclusion */
 };
 
+/** How to open a disk in a file. Zero what is not needed. */
 struct vdev_disk_file_config {
 	size_t size;      /**< sizeof(struct vdev_disk_file_config) */
 	const char *path; /**< or NULL and fd */

@@ -16,6 +16,7 @@
 extern "C" {
 #endif
 
+/** How urgent a log entry is. */
 enum vdev_log_level { VDEV_LOG_ERROR, VDEV_LOG_WARNING, VDEV_LOG_INFO, VDEV_LOG_DEBUG };
 
 /** One log entry. Valid during the callback only. */

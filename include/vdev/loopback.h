@@ -17,6 +17,7 @@ extern "C" {
 
 struct vdev_loopback;
 
+/** How the driver side is to behave. Zero what is not needed. */
 struct vdev_loopback_config {
 	size_t size;                  /**< sizeof(struct vdev_loopback_config) */
 	void *memory;                 /**< what driver and device share; the caller's */

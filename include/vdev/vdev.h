@@ -71,6 +71,7 @@ struct vdev_queue_setup {
 	uint32_t reserved;
 	uint64_t used_log;        /**< with VDEV_QUEUE_USED_LOG */
 };
+/** Flags of vdev_queue_setup. */
 enum vdev_queue_flag {
 	VDEV_QUEUE_USED_LOG = 1 /**< used_log is a log address for the device area */
 };
@@ -113,6 +114,7 @@ void vdev_queue_kick(struct vdev *v, unsigned q);
 /** Count a notification that reached the owner by itself (an eventfd it polls). Owner. */
 void vdev_queue_count_kick(struct vdev *v, unsigned q, uint64_t n);
 
+/** Flags of vdev_queue_run() and vdev_run(). */
 enum vdev_run_flag {
 	VDEV_RUN_ARM = 1 /**< before returning 0, ask driver and back-end for notifications and look once more */
 };

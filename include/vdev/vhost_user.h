@@ -19,11 +19,13 @@ extern "C" {
 
 struct vdev_vhost_user;
 
+/** Flags of vdev_vhost_user_config. */
 enum vdev_vhost_user_flag {
 	VDEV_VHOST_USER_CONNECT = 1,      /**< connect to the path instead of listening on it */
 	VDEV_VHOST_USER_QUEUE_TASKS = 2   /**< the embedder serves vdev_vhost_user_queue_task() of every queue */
 };
 
+/** How a device is to be served. Zero what is not needed. */
 struct vdev_vhost_user_config {
 	size_t size;      /**< sizeof(struct vdev_vhost_user_config) */
 	const char *path; /**< socket; created, and removed at the end. A socket nobody listens on is replaced. NULL: fd */

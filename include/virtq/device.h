@@ -93,6 +93,7 @@ struct virtq_dev_config {
 	const struct virtq_dma *dma;           /**< memory across a bus; then mem may be NULL */
 };
 
+/** Flags of virtq_dev_config. */
 enum virtq_dev_flag {
 	VIRTQ_DEV_USED_LOG = 1 /**< used_log is set: the device area has a log address of its own */
 };

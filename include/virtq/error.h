@@ -7,6 +7,7 @@
 #ifndef VIRTQ_ERROR_H
 #define VIRTQ_ERROR_H
 
+/** What a call returns when it fails; the values are those of -errno on Linux. */
 enum virtq_error {
 	VIRTQ_EIO = -5,       /**< the medium or the bus failed */
 	VIRTQ_EAGAIN = -11,   /**< not yet: something is still under way, ask again later */

@@ -16,6 +16,7 @@
 extern "C" {
 #endif
 
+/** Flags of virtq_state. */
 enum virtq_state_flag {
 	/** unsignalled is known. Without it, the first entries used after the start always notify. */
 	VIRTQ_STATE_SIGNALLED = 1,

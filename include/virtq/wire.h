@@ -57,6 +57,7 @@ enum virtq_event {
 	VIRTQ_EVENT_DESC = 2
 };
 
+/** Sizes and flags that both sides need. */
 enum {
 	VIRTQ_MAX_SIZE = 32768,       /**< largest ring, split or packed */
 	VIRTQ_DESC_BYTES = 16,        /**< one descriptor, both layouts */
