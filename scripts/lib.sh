@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154
 # For scripts/test and scripts/soak: areas, counting of TAP, builds of variants.
 
 passed=0 failed=0 skipped=0
