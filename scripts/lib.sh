@@ -101,7 +101,7 @@ run_tap() {
 	shift
 	log=$logs/${name//[^A-Za-z0-9_-]/_}.tap
 	timeout -k 10 600 "$@" >"$log" 2>"$log.err" </dev/null || status=$?
-	grep -E '^(ok|not ok)' "$log" || true
+	grep -E '^(ok|not ok|#)' "$log" || true
 	[ $status -eq 0 ] || tail -n 20 "$log.err"
 	count_tap "$name" "$log" $status
 	echo "   $name took $((SECONDS - start)) s"
