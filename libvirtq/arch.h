@@ -2,9 +2,10 @@
 /*
  * What depends on machine and compiler: atomics, fences, little-endian access, hints. Nowhere else.
  *
- * Every access to memory that the other side can see goes through shared_*(): one load or store of the full
- * width that the compiler may neither repeat nor tear. Ordering comes from the fences, which are written where
- * they are needed, each beside the access on the other side that it pairs with.
+ * Every access to memory that the other side can see goes through shared_*(): one load or store of
+ * the full width that the compiler may neither repeat nor tear. Ordering comes from the fences,
+ * which are written where they are needed, each beside the access on the other side that it pairs
+ * with.
  */
 #ifndef VIRTQ_ARCH_H
 #define VIRTQ_ARCH_H
@@ -15,7 +16,7 @@
 #include <virtq/platform.h>
 #include <virtq/wire.h>
 
-#define likely(x) __builtin_expect(!!(x), 1)
+#define likely(x)   __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 
 #if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
@@ -48,7 +49,10 @@ static inline void shared_store32(void *p, uint32_t v)
 	__atomic_store_n((uint32_t *)p, le32(v), __ATOMIC_RELAXED);
 }
 
-/* A machine without 64-bit loads reads the halves apart: a descriptor is copied once, not atomically. */
+/*
+ * A machine without 64-bit loads reads the halves apart: a descriptor is copied once, not
+ * atomically.
+ */
 static inline uint64_t shared_load64(const void *p)
 {
 #if __SIZEOF_POINTER__ >= 8
@@ -82,7 +86,10 @@ static inline void shared_store64(void *p, uint64_t v)
 #endif
 }
 
-/* A descriptor in private memory, in the machine's byte order. "extra" is next (split) or id (packed). */
+/*
+ * A descriptor in private memory, in the machine's byte order. "extra" is next (split) or id
+ * (packed).
+ */
 struct desc {
 	uint64_t addr;
 	uint32_t len;
@@ -95,10 +102,8 @@ static inline struct desc desc_from(uint64_t addr, uint64_t rest, int packed)
 	uint16_t a = (uint16_t)(rest >> 32);
 	uint16_t b = (uint16_t)(rest >> 48);
 
-	return (struct desc){ .addr = addr,
-		              .len = (uint32_t)rest,
-		              .flags = packed ? b : a,
-		              .extra = packed ? a : b };
+	return (struct desc){
+		.addr = addr, .len = (uint32_t)rest, .flags = packed ? b : a, .extra = packed ? a : b};
 }
 
 /* Copy a descriptor once: the copy is what is checked and used. */
@@ -148,7 +153,9 @@ static inline void cache_clean(const struct virtq_platform *pf, const void *p, s
 		pf->clean(pf->ctx, p, len);
 }
 
-/* Whether an index that moved from old to now passed event (section 2.7.7): arithmetic modulo 2^16. */
+/*
+ * Whether an index that moved from old to now passed event (section 2.7.7): arithmetic modulo 2^16.
+ */
 static inline int event_passed(uint16_t event, uint16_t now, uint16_t old)
 {
 	return (uint16_t)(now - event - 1) < (uint16_t)(now - old);

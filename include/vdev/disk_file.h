@@ -3,8 +3,9 @@
  * @file
  * Disks in files and block devices, and the engines that do their input and output. Linux.
  *
- * The format is always raw and never guessed from the contents. The image is held with an open-file-description lock
- * from acquire to release, so that a successor's writes can't be overtaken by ours.
+ * The format is always raw and never guessed from the contents. The image is held with an
+ * open-file-description lock from acquire to release, so that a successor's writes can't be
+ * overtaken by ours.
  */
 #ifndef VDEV_DISK_FILE_H
 #define VDEV_DISK_FILE_H
@@ -25,26 +26,28 @@ struct vdev_engine;
 VIRTQ_MUST_CHECK int vdev_engine_uring_new(struct vdev_engine **out, const struct vdev_env *env,
                                            unsigned entries);
 /**
- * A pool of @p workers threads that use ordinary system calls. The name says that it makes threads: signals blocked,
- * joined by vdev_engine_free(). One engine serves channels of one thread.
+ * A pool of @p workers threads that use ordinary system calls. The name says that it makes threads:
+ * signals blocked, joined by vdev_engine_free(). One engine serves channels of one thread.
  */
 VIRTQ_MUST_CHECK int vdev_engine_threads_new(struct vdev_engine **out, const struct vdev_env *env,
                                              unsigned workers);
 /** Nothing may be under way and no channel open on it. */
 void vdev_engine_free(struct vdev_engine *e);
 /**
- * Opt-in: register guest memory for fixed buffers. Owner thread. Falls back silently to ordinary buffers.
+ * Opt-in: register guest memory for fixed buffers. Owner thread. Falls back silently to ordinary
+ * buffers.
  * @return 1 registered, 0 not (limits), or VIRTQ_EBUSY
  */
-VIRTQ_MUST_CHECK int vdev_engine_register(struct vdev_engine *e, const struct virtq_region *regions, uint32_t n);
+VIRTQ_MUST_CHECK int vdev_engine_register(struct vdev_engine *e, const struct virtq_region *regions,
+                                          uint32_t n);
 /** Undo it. Owner thread; nothing under way. */
 VIRTQ_MUST_CHECK int vdev_engine_unregister(struct vdev_engine *e);
 
 /** Flags of vdev_disk_file_config. */
 enum vdev_disk_file_flag {
 	VDEV_DISK_FILE_READONLY = 1,
-	VDEV_DISK_FILE_DIRECT = 2,  /**< O_DIRECT; unaligned buffers go through a bounce buffer */
-	VDEV_DISK_FILE_NOLOCK = 4   /**< the embedder vouches for exclusion */
+	VDEV_DISK_FILE_DIRECT = 2, /**< O_DIRECT; unaligned buffers go through a bounce buffer */
+	VDEV_DISK_FILE_NOLOCK = 4  /**< the embedder vouches for exclusion */
 };
 
 /** How to open a disk in a file. Zero what is not needed. */
@@ -53,11 +56,15 @@ struct vdev_disk_file_config {
 	const char *path; /**< or NULL and fd */
 	int fd;           /**< used (and duplicated) when path is NULL */
 	uint32_t flags;   /**< enum vdev_disk_file_flag */
-	struct vdev_engine *const *engines; /**< channel n uses engines[n % nengines]; NULL: plain synchronous calls */
+	/** channel n uses engines[n % nengines]; NULL: plain synchronous calls */
+	struct vdev_engine *const *engines;
 	unsigned nengines;
 };
 
-/** Open an image. Takes no lock yet. @return 0, -errno of the file system, VIRTQ_EINVAL (size, type) */
+/**
+ * Open an image. Takes no lock yet.
+ * @return 0, -errno of the file system, VIRTQ_EINVAL (size, type)
+ */
 VIRTQ_MUST_CHECK int vdev_disk_file_new(struct vdev_disk **out, const struct vdev_env *env,
                                         const struct vdev_disk_file_config *cfg);
 /** Look at the file's size again; tells the event listener if it changed. Any thread. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /**
  * @file
- * What the embedder lends the library: memory, a clock, a place for log entries. No globals: every object
- * is created with one of these and keeps a copy of it.
+ * What the embedder lends the library: memory, a clock, a place for log entries. No globals: every
+ * object is created with one of these and keeps a copy of it.
  */
 #ifndef VDEV_ENV_H
 #define VDEV_ENV_H
@@ -33,7 +33,10 @@ struct vdev_log_entry {
 /** What the library borrows. Callbacks may come from any thread that calls into the library. */
 struct vdev_env {
 	size_t size; /**< sizeof(struct vdev_env) */
-	/** Memory aligned for any type, not cleared, or NULL. Only called while objects are set up, not per request. */
+	/**
+	 * Memory aligned for any type, not cleared, or NULL. Only called while objects are set up, not
+	 * per request.
+	 */
 	void *(*alloc)(void *ctx, size_t bytes);
 	/** @p bytes as allocated. */
 	void (*free)(void *ctx, void *p, size_t bytes);
@@ -45,8 +48,8 @@ struct vdev_env {
 };
 
 /**
- * The hosted default: malloc, CLOCK_MONOTONIC, no log. In the outer part of libvdev; firmware names its own.
- * Any thread; the result is constant.
+ * The hosted default: malloc, CLOCK_MONOTONIC, no log. In the outer part of libvdev; firmware names
+ * its own. Any thread; the result is constant.
  */
 const struct vdev_env *vdev_env_hosted(void);
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /**
  * @file
- * A device function: what any device has, virtio or not. Guest memory, interrupts, reset, quiesce, save and
- * load. Transports, migration and buses see a device through this; a register-level device implements it
- * directly, virtio devices do so through the virtio core (vdev.h).
+ * A device function: what any device has, virtio or not. Guest memory, interrupts, reset, quiesce,
+ * save and load. Transports, migration and buses see a device through this; a register-level device
+ * implements it directly, virtio devices do so through the virtio core (vdev.h).
  *
  * Threads: control calls are made by one thread at a time (any). What can't be done at once returns
  * VIRTQ_EAGAIN, goes on by itself, and ends with vdev_attachment.done.
@@ -38,13 +38,16 @@ enum vdev_op {
 /** What whoever attaches a function to the outside (a transport) provides. */
 struct vdev_attachment {
 	size_t size; /**< sizeof(struct vdev_attachment) */
-	/** Interrupt @p n: for virtio, used buffer notification of queue n. On the queue's owner thread. */
+	/**
+	 * Interrupt @p n: for virtio, used buffer notification of queue n. On the queue's owner thread.
+	 */
 	void (*interrupt)(void *ctx, unsigned n);
 	/** Configuration change notification. On any thread. */
 	void (*config_changed)(void *ctx);
 	/**
-	 * A control operation that returned VIRTQ_EAGAIN has ended, with 0 or VIRTQ_E*. On the thread that
-	 * finished it (often a queue's owner). Must not call control functions from inside: note it, signal, return.
+	 * A control operation that returned VIRTQ_EAGAIN has ended, with 0 or VIRTQ_E*. On the thread
+	 * that finished it (often a queue's owner). Must not call control functions from inside: note
+	 * it, signal, return.
 	 */
 	void (*done)(void *ctx, int op, unsigned queue, int result);
 	/** A queue broke. On its owner thread. NEEDS_RESET is set already. */
@@ -61,7 +64,9 @@ struct vdev_region_info {
 
 struct vdev_function;
 
-/** What a kind of device implements. Const, grows at its end only; NULL where it has no such thing. */
+/**
+ * What a kind of device implements. Const, grows at its end only; NULL where it has no such thing.
+ */
 struct vdev_function_ops {
 	size_t size;      /**< sizeof(struct vdev_function_ops) */
 	const char *name; /**< for logs and saved state, at most 15 characters */
@@ -70,16 +75,25 @@ struct vdev_function_ops {
 	const struct vdev_region_info *regions;
 	/** Back to power-on. @return 0, or VIRTQ_EAGAIN and then vdev_function_done() */
 	int (*reset)(struct vdev_function *fn);
-	/** Start nothing new and finish what is under way. @return 0, or VIRTQ_EAGAIN and then vdev_function_done() */
+	/**
+	 * Start nothing new and finish what is under way.
+	 * @return 0, or VIRTQ_EAGAIN and then vdev_function_done()
+	 */
 	int (*quiesce)(struct vdev_function *fn);
 	int (*resume)(struct vdev_function *fn);
 	/** Use @p mem (reference held by the function) from now on. @return as above */
 	int (*set_mem)(struct vdev_function *fn, struct virtq_mem *mem);
 	/** Quiesced only. */
 	int (*save)(struct vdev_function *fn, struct vdev_writer *w);
-	/** Called twice with the same bytes: first @p apply = 0 to check everything and change nothing, then 1. */
+	/**
+	 * Called twice with the same bytes: first @p apply = 0 to check everything and change nothing,
+	 * then 1.
+	 */
 	int (*load)(struct vdev_function *fn, struct vdev_reader *r, uint32_t version, int apply);
-	/** Register access. @return 0, VIRTQ_EINVAL, or VIRTQ_EAGAIN: hold the processor and repeat after done */
+	/**
+	 * Register access.
+	 * @return 0, VIRTQ_EINVAL, or VIRTQ_EAGAIN: hold the processor and repeat after done
+	 */
 	int (*access)(struct vdev_function *fn, unsigned region, int write, uint64_t offset, void *buf,
 	              size_t len);
 	/** Release everything. Quiesced or never started only. */
@@ -93,24 +107,30 @@ struct vdev_function {
 	struct vdev_attachment attachment;
 	struct virtq_mem *mem;
 	struct virtq_log log;
-	uint32_t pins;        /* buffers mapped with vdev_function_map() */
+	uint32_t pins; /* buffers mapped with vdev_function_map() */
 	uint32_t quiesced;
 	uint64_t reserved[4];
 };
 
 /** Set up the common part. For implementers of devices. @return 0 or VIRTQ_EINVAL */
-VIRTQ_MUST_CHECK int vdev_function_init(struct vdev_function *fn, const struct vdev_function_ops *ops,
+VIRTQ_MUST_CHECK int vdev_function_init(struct vdev_function *fn,
+                                        const struct vdev_function_ops *ops,
                                         const struct vdev_env *env);
 
 /** Attach to the outside; NULL detaches. Not while control operations are under way. */
-VIRTQ_MUST_CHECK int vdev_function_attach(struct vdev_function *fn, const struct vdev_attachment *a);
+VIRTQ_MUST_CHECK int vdev_function_attach(struct vdev_function *fn,
+                                          const struct vdev_attachment *a);
 
-/** The switch of the dirty log; every map given to this function is tied to it by vdev_function_set_mem(). */
+/**
+ * The switch of the dirty log; every map given to this function is tied to it by
+ * vdev_function_set_mem().
+ */
 struct virtq_log *vdev_function_log(struct vdev_function *fn);
 
 /**
  * Give the function guest memory. It takes a reference and sets the map's log switch to its own.
- * @return 0; VIRTQ_EAGAIN: the old map is still pinned, ::VDEV_OP_SET_MEM follows; else an error, nothing changed
+ * @return 0; VIRTQ_EAGAIN: the old map is still pinned, ::VDEV_OP_SET_MEM follows; else an error,
+ *         nothing changed
  */
 VIRTQ_MUST_CHECK int vdev_function_set_mem(struct vdev_function *fn, struct virtq_mem *mem);
 
@@ -123,8 +143,9 @@ VIRTQ_MUST_CHECK int vdev_function_resume(struct vdev_function *fn);
 /** Save the state into a stream. Quiesced only, else VIRTQ_EBUSY. */
 VIRTQ_MUST_CHECK int vdev_function_save(struct vdev_function *fn, const struct vdev_stream *s);
 /**
- * Load a state. The stream is not trusted: it is taken whole or not at all (VIRTQ_EBADMSG, VIRTQ_ENOTSUP, or
- * the stream's own error). The function must be quiesced or never started; it is quiesced afterwards.
+ * Load a state. The stream is not trusted: it is taken whole or not at all (VIRTQ_EBADMSG,
+ * VIRTQ_ENOTSUP, or the stream's own error). The function must be quiesced or never started; it is
+ * quiesced afterwards.
  */
 VIRTQ_MUST_CHECK int vdev_function_load(struct vdev_function *fn, const struct vdev_stream *s);
 /** Register access of a register-level device; checks region and bounds. */
@@ -142,8 +163,9 @@ struct vdev_map {
 };
 
 /** Map guest memory and pin it. Any thread. @return pieces, VIRTQ_EFAULT, VIRTQ_ENOSPC */
-VIRTQ_MUST_CHECK int vdev_function_map(struct vdev_function *fn, uint64_t gpa, uint64_t len, int write,
-                                       struct virtq_iov *iov, uint32_t max, struct vdev_map *out);
+VIRTQ_MUST_CHECK int vdev_function_map(struct vdev_function *fn, uint64_t gpa, uint64_t len,
+                                       int write, struct virtq_iov *iov, uint32_t max,
+                                       struct vdev_map *out);
 /** Mark what was mapped for writing as dirty, and unpin. Any thread. */
 void vdev_function_unmap(struct vdev_function *fn, struct vdev_map *map);
 /** Buffers that are mapped now. */
@@ -154,8 +176,8 @@ void vdev_function_interrupt(struct vdev_function *fn, unsigned n);
 /** A control operation has ended. For implementers of devices. Any thread. */
 void vdev_function_done(struct vdev_function *fn, int op, unsigned queue, int result);
 /** Log. For implementers of devices and transports. Any thread. @p text must be constant. */
-void vdev_function_log_entry(const struct vdev_function *fn, int level, int error, int queue, int head,
-                             uint64_t value, const char *source, const char *text);
+void vdev_function_log_entry(const struct vdev_function *fn, int level, int error, int queue,
+                             int head, uint64_t value, const char *source, const char *text);
 
 #ifdef __cplusplus
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /**
  * @file
- * Tasks: work behind a file descriptor, for any event loop; and a small ready-made loop with threads.
+ * Tasks: work behind a file descriptor, for any event loop; and a small ready-made loop with
+ * threads.
  */
 #ifndef VDEV_LOOP_H
 #define VDEV_LOOP_H
@@ -17,8 +18,8 @@ extern "C" {
 struct vdev_task {
 	int fd;
 	/**
-	 * Do the work. @p flags: enum vdev_run_flag; with ::VDEV_RUN_ARM, fd becomes readable for whatever comes after a
-	 * return of 0; without it (busy polling), it need not.
+	 * Do the work. @p flags: enum vdev_run_flag; with ::VDEV_RUN_ARM, fd becomes readable for
+	 * whatever comes after a return of 0; without it (busy polling), it need not.
 	 * @return 1: there is more to do now; 0: nothing; < 0: this task is over, stop polling it
 	 */
 	int (*run)(void *ctx, unsigned flags);
@@ -28,16 +29,19 @@ struct vdev_task {
 struct vdev_loop;
 
 /**
- * A loop of @p threads threads (1 to 64), signals blocked, joined by vdev_loop_free(). 0 threads: none is made, call
- * vdev_loop_run() from a thread of your own.
- * @param spin_us  how long a thread goes on polling after it ran out of work before it sleeps; 0: not at all;
- *                 UINT32_MAX: for ever
+ * A loop of @p threads threads (1 to 64), signals blocked, joined by vdev_loop_free(). 0 threads:
+ * none is made, call vdev_loop_run() from a thread of your own.
+ * @param spin_us  how long a thread goes on polling after it ran out of work before it sleeps; 0:
+ *         not at all; UINT32_MAX: for ever
  */
-VIRTQ_MUST_CHECK int vdev_loop_new(struct vdev_loop **out, const struct vdev_env *env, unsigned threads,
-                                   uint32_t spin_us);
+VIRTQ_MUST_CHECK int vdev_loop_new(struct vdev_loop **out, const struct vdev_env *env,
+                                   unsigned threads, uint32_t spin_us);
 /** Serve @p task (copied) on thread @p n % threads. Any thread. */
 VIRTQ_MUST_CHECK int vdev_loop_add(struct vdev_loop *l, unsigned n, const struct vdev_task *task);
-/** Stop serving the task with this @p ctx; returns when it is not running and won't run again. Not from inside a task. */
+/**
+ * Stop serving the task with this @p ctx; returns when it is not running and won't run again. Not
+ * from inside a task.
+ */
 VIRTQ_MUST_CHECK int vdev_loop_remove(struct vdev_loop *l, void *ctx);
 /** For loops without threads: serve until vdev_loop_stop(). */
 VIRTQ_MUST_CHECK int vdev_loop_run(struct vdev_loop *l);
@@ -48,15 +52,16 @@ void vdev_loop_free(struct vdev_loop *l);
 
 struct vdev_port;
 /**
- * A queue of a device as a task: an fd that covers wake-ups, kicks from an eventfd, the back-end's completions and
- * deadlines. Becomes the queue's owner (vdev_queue_set_owner()).
+ * A queue of a device as a task: an fd that covers wake-ups, kicks from an eventfd, the back-end's
+ * completions and deadlines. Becomes the queue's owner (vdev_queue_set_owner()).
  */
-VIRTQ_MUST_CHECK int vdev_port_new(struct vdev_port **out, const struct vdev_env *env, struct vdev *v, unsigned q);
+VIRTQ_MUST_CHECK int vdev_port_new(struct vdev_port **out, const struct vdev_env *env,
+                                   struct vdev *v, unsigned q);
 /** The task. Serve it on one thread at a time. */
 void vdev_port_task(struct vdev_port *p, struct vdev_task *out);
 /**
- * The eventfd by which the driver notifies, or -1 for none (then poll with a busy loop or notify otherwise). The port
- * duplicates it. Any one thread; takes effect at once for new notifications.
+ * The eventfd by which the driver notifies, or -1 for none (then poll with a busy loop or notify
+ * otherwise). The port duplicates it. Any one thread; takes effect at once for new notifications.
  */
 VIRTQ_MUST_CHECK int vdev_port_set_kick(struct vdev_port *p, int fd);
 /** The queue must be stopped and the task no longer served. */

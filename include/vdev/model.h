@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /**
  * @file
- * What a virtio device model implements, and what the core offers it. A model knows requests: it sees chains and
- * completes them; rings, notifications, status, dirty marking, draining and transports are the core's.
+ * What a virtio device model implements, and what the core offers it. A model knows requests: it
+ * sees chains and completes them; rings, notifications, status, dirty marking, draining and
+ * transports are the core's.
  */
 #ifndef VDEV_MODEL_H
 #define VDEV_MODEL_H
@@ -25,16 +26,23 @@ struct vdev_model_ops {
 	uint32_t device_id;
 	uint32_t state_version;
 	/**
-	 * Requests have come. Owner thread. Chains and their pieces are the core's and valid only during the call; what
-	 * is to be completed later must be copied, pieces too. Every chain that is taken is completed exactly once by
-	 * vdev_queue_complete(), here or later on this thread.
-	 * @return how many were taken, from the first on. The rest go back to the ring and come again after
-	 *         vdev_queue_wake(), at the deadline, or after the next completion.
+	 * Requests have come. Owner thread. Chains and their pieces are the core's and valid only
+	 * during the call; what is to be completed later must be copied, pieces too. Every chain that
+	 * is taken is completed exactly once by vdev_queue_complete(), here or later on this thread.
+	 * @return how many were taken, from the first on. The rest go back to the ring and come again
+	 *         after vdev_queue_wake(), at the deadline, or after the next completion.
 	 */
-	uint32_t (*process)(void *model, struct vdev_queue *q, const struct virtq_chain *chains, uint32_t n);
-	/** Reap the back-end's completions. Owner thread. @return 1: there may be more; 0: none. Optional. */
+	uint32_t (*process)(void *model, struct vdev_queue *q, const struct virtq_chain *chains,
+	                    uint32_t n);
+	/**
+	 * Reap the back-end's completions. Owner thread.
+	 * @return 1: there may be more; 0: none. Optional.
+	 */
 	int (*poll)(void *model, struct vdev_queue *q);
-	/** Make the back-end's fd readable at the next completion. @return 1: there is one already. Optional. */
+	/**
+	 * Make the back-end's fd readable at the next completion.
+	 * @return 1: there is one already. Optional.
+	 */
 	int (*arm)(void *model, struct vdev_queue *q);
 	/** Back-end's fd for this queue, or -1. Optional. */
 	int (*fd)(void *model, struct vdev_queue *q);
@@ -45,17 +53,24 @@ struct vdev_model_ops {
 	void (*queue_end)(void *model, struct vdev_queue *q);
 	/** @} */
 	/**
-	 * The queue is being stopped or reset (@p cancel): finish what is out soon; with @p cancel, results do not matter.
-	 * process is not called any more. The core waits until all chains are completed. Optional.
+	 * The queue is being stopped or reset (@p cancel): finish what is out soon; with @p cancel,
+	 * results do not matter. process is not called any more. The core waits until all chains are
+	 * completed. Optional.
 	 */
 	void (*queue_drain)(void *model, struct vdev_queue *q, int cancel);
-	/** Whether the driver's choice is acceptable, beyond dependencies. Called at FEATURES_OK. @return 1 or 0. Optional. */
+	/**
+	 * Whether the driver's choice is acceptable, beyond dependencies. Called at FEATURES_OK.
+	 * @return 1 or 0. Optional.
+	 */
 	int (*features_ok)(void *model, const struct virtq_features *accepted);
 	/** The device has been reset; all queues have ended. Optional. */
 	void (*reset)(void *model);
 	/** DRIVER_OK was set. Optional. */
 	void (*started)(void *model);
-	/** The driver wrote @p len bytes of configuration at @p offset; only writable bytes were taken. Optional. */
+	/**
+	 * The driver wrote @p len bytes of configuration at @p offset; only writable bytes were taken.
+	 * Optional.
+	 */
 	void (*config_written)(void *model, uint32_t offset, uint32_t len);
 	/** State that the core does not know. Quiesced. As in vdev_function_ops. Optional. @{ */
 	int (*save)(void *model, struct vdev_writer *w);
@@ -70,18 +85,25 @@ struct vdev_model {
 	size_t size; /**< sizeof(struct vdev_model) */
 	const struct vdev_model_ops *ops;
 	void *model;
-	struct virtq_features features; /**< the device type's own bits; the core adds those of the ring */
+	/** the device type's own bits; the core adds those of the ring */
+	struct virtq_features features;
 	uint32_t nqueues;
-	uint16_t queue_max;         /**< largest size of each queue; the packed ring may use any up to it */
+	/** largest size of each queue; the packed ring may use any up to it */
+	uint16_t queue_max;
 	uint16_t reserved;
-	uint32_t max_chain;         /**< longest chain that the configuration promises, or 0 */
-	uint32_t config_len;        /**< bytes, at most 4096 */
-	const void *config;         /**< initial configuration space; copied */
-	const uint8_t *config_mask; /**< for each byte, which bits the driver may write; NULL: none. Copied */
+	uint32_t max_chain;  /**< longest chain that the configuration promises, or 0 */
+	uint32_t config_len; /**< bytes, at most 4096 */
+	const void *config;  /**< initial configuration space; copied */
+	/** for each byte, which bits the driver may write; NULL: none. Copied */
+	const uint8_t *config_mask;
 };
 
-/** Create a device. @return 0, VIRTQ_EINVAL, VIRTQ_ENOMEM; on an error the model is not destroyed */
-VIRTQ_MUST_CHECK int vdev_new(struct vdev **out, const struct vdev_env *env, const struct vdev_model *m);
+/**
+ * Create a device.
+ * @return 0, VIRTQ_EINVAL, VIRTQ_ENOMEM; on an error the model is not destroyed
+ */
+VIRTQ_MUST_CHECK int vdev_new(struct vdev **out, const struct vdev_env *env,
+                              const struct vdev_model *m);
 
 /** The model behind a device, when @p ops are its operations; else NULL. */
 void *vdev_model_of(struct vdev *v, const struct vdev_model_ops *ops);
@@ -92,7 +114,10 @@ unsigned vdev_queue_index(const struct vdev_queue *q);
 void vdev_queue_set_priv(struct vdev_queue *q, void *priv);
 void *vdev_queue_priv(const struct vdev_queue *q);
 /** @} */
-/** Size of the queue as the driver set it, and pieces of its longest chain. Owner thread, in or after queue_start. @{ */
+/**
+ * Size of the queue as the driver set it, and pieces of its longest chain. Owner thread, in or
+ * after queue_start. @{
+ */
 uint16_t vdev_queue_size(const struct vdev_queue *q);
 uint32_t vdev_queue_max_pieces(const struct vdev_queue *q);
 /** @} */
@@ -105,8 +130,12 @@ struct vdev_done {
 	uint64_t written_bytes; /**< payload, driver to device */
 };
 /** Complete a request: its used entry is shown at the end of the run. Owner thread. */
-void vdev_queue_complete(struct vdev_queue *q, const struct virtq_chain *chain, const struct vdev_done *done);
-/** Break the queue because of this chain (completed by this call): for what can't be answered in the protocol. Owner thread. */
+void vdev_queue_complete(struct vdev_queue *q, const struct virtq_chain *chain,
+                         const struct vdev_done *done);
+/**
+ * Break the queue because of this chain (completed by this call): for what can't be answered in the
+ * protocol. Owner thread.
+ */
 void vdev_queue_fault(struct vdev_queue *q, const struct virtq_chain *chain, const char *why);
 /** Have process and poll called again soon. Any thread. */
 void vdev_queue_wake(struct vdev_queue *q);
@@ -115,7 +144,10 @@ uint32_t vdev_queue_inflight(const struct vdev_queue *q);
 
 /** Negotiated features. Constant from FEATURES_OK to reset. */
 int vdev_has(const struct vdev *v, unsigned bit);
-/** Change configuration space, count the generation up and notify the driver (held back while suspended). Any one thread. */
+/**
+ * Change configuration space, count the generation up and notify the driver (held back while
+ * suspended). Any one thread.
+ */
 void vdev_config_update(struct vdev *v, uint32_t offset, const void *bytes, uint32_t len);
 /** The device as a whole failed: DEVICE_NEEDS_RESET and a notification. Any thread. */
 void vdev_needs_reset(struct vdev *v);

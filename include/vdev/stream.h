@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /**
  * @file
- * Saved state: a versioned, checksummed stream of sections (docs/state-format.md), and the cursors with which
- * devices write and read their own section.
+ * Saved state: a versioned, checksummed stream of sections (docs/state-format.md), and the cursors
+ * with which devices write and read their own section.
  */
 #ifndef VDEV_STREAM_H
 #define VDEV_STREAM_H

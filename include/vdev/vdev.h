@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /**
  * @file
- * A virtio device as transports and embedders see it: identity, features, status, configuration space, queues.
- * (What a device model implements is in model.h; what any device has, in function.h.)
+ * A virtio device as transports and embedders see it: identity, features, status, configuration
+ * space, queues. (What a device model implements is in model.h; what any device has, in
+ * function.h.)
  *
- * Threads: each queue has one owner thread at a time, which calls vdev_queue_run(). Control calls are made by one
- * thread at a time, any thread. A queue with an owner (vdev_queue_set_owner()) gets control operations posted:
- * the call returns VIRTQ_EAGAIN, wakes the owner, and vdev_attachment.done tells the end. A queue without one
- * belongs to whoever calls; operations are then carried out in the call as far as they can be, and
- * everything must come from one thread at a time.
+ * Threads: each queue has one owner thread at a time, which calls vdev_queue_run(). Control calls
+ * are made by one thread at a time, any thread. A queue with an owner (vdev_queue_set_owner()) gets
+ * control operations posted: the call returns VIRTQ_EAGAIN, wakes the owner, and
+ * vdev_attachment.done tells the end. A queue without one belongs to whoever calls; operations are
+ * then carried out in the call as far as they can be, and everything must come from one thread at a
+ * time.
  */
 #ifndef VDEV_VDEV_H
 #define VDEV_VDEV_H
@@ -49,10 +51,11 @@ VIRTQ_MUST_CHECK int vdev_accept(struct vdev *v, const struct virtq_features *fe
 /** Device status as the driver reads it (2.1). Any thread. */
 uint8_t vdev_status(const struct vdev *v);
 /**
- * The driver writes the device status. 0 resets. FEATURES_OK does not stick when the feature set can't be accepted.
- * SUSPEND and resume are VIRTIO 1.4 section "Device Suspend".
- * @return 0; VIRTQ_EAGAIN: ::VDEV_OP_RESET or ::VDEV_OP_SUSPEND follows, and until then vdev_status() shows the old value;
- *         VIRTQ_EINVAL: the write breaks the rules and is ignored
+ * The driver writes the device status. 0 resets. FEATURES_OK does not stick when the feature set
+ * can't be accepted. SUSPEND and resume are VIRTIO 1.4 section "Device Suspend".
+ * @return 0; VIRTQ_EAGAIN: ::VDEV_OP_RESET or ::VDEV_OP_SUSPEND follows, and until then
+ *         vdev_status() shows the old value; VIRTQ_EINVAL: the write breaks the rules and is
+ *         ignored
  */
 VIRTQ_MUST_CHECK int vdev_set_status(struct vdev *v, uint8_t status);
 
@@ -69,7 +72,7 @@ struct vdev_queue_setup {
 	struct virtq_state state; /**< addresses, size, positions */
 	uint32_t flags;           /**< enum vdev_queue_flag */
 	uint32_t reserved;
-	uint64_t used_log;        /**< with VDEV_QUEUE_USED_LOG */
+	uint64_t used_log; /**< with VDEV_QUEUE_USED_LOG */
 };
 /** Flags of vdev_queue_setup. */
 enum vdev_queue_flag {
@@ -78,27 +81,46 @@ enum vdev_queue_flag {
 
 /**
  * Start queue @p q from @p setup. The queue begins to be served when the device is DRIVER_OK.
- * @return 0, VIRTQ_EAGAIN (posted; errors then break the queue), VIRTQ_EINVAL, VIRTQ_EBADMSG, VIRTQ_EFAULT, VIRTQ_EBUSY (started already)
+ * @return 0, VIRTQ_EAGAIN (posted; errors then break the queue), VIRTQ_EINVAL, VIRTQ_EBADMSG,
+ *         VIRTQ_EFAULT, VIRTQ_EBUSY (started already)
  */
-VIRTQ_MUST_CHECK int vdev_queue_start(struct vdev *v, unsigned q, const struct vdev_queue_setup *setup);
+VIRTQ_MUST_CHECK int vdev_queue_start(struct vdev *v, unsigned q,
+                                      const struct vdev_queue_setup *setup);
 /** 1 when queue @p q is started (even if broken). */
 int vdev_queue_started(const struct vdev *v, unsigned q);
 /** 1 when queue @p q is broken. Any thread. */
 int vdev_queue_broken(const struct vdev *v, unsigned q);
-/** A started queue that is not enabled is not served (vhost-user SET_VRING_ENABLE). Started queues are enabled unless told. @return 0 or VIRTQ_EINVAL */
+/**
+ * A started queue that is not enabled is not served (vhost-user SET_VRING_ENABLE). Started queues
+ * are enabled unless told.
+ * @return 0 or VIRTQ_EINVAL
+ */
 VIRTQ_MUST_CHECK int vdev_queue_enable(struct vdev *v, unsigned q, int on);
 /**
- * Stop queue @p q, its chains drained; broken queues too. Afterwards vdev_queue_state() tells the position.
+ * Stop queue @p q, its chains drained; broken queues too. Afterwards vdev_queue_state() tells the
+ * position.
  * @return 0 (also when it is not started), or VIRTQ_EAGAIN and ::VDEV_OP_QUEUE_STOP follows
  */
 VIRTQ_MUST_CHECK int vdev_queue_stop(struct vdev *v, unsigned q);
-/** Reset queue @p q to what it was before it was ever started (2.6.1). @return 0, or VIRTQ_EAGAIN and ::VDEV_OP_QUEUE_RESET follows */
+/**
+ * Reset queue @p q to what it was before it was ever started (2.6.1).
+ * @return 0, or VIRTQ_EAGAIN and ::VDEV_OP_QUEUE_RESET follows
+ */
 VIRTQ_MUST_CHECK int vdev_queue_reset(struct vdev *v, unsigned q);
-/** Position of a stopped queue (or of a started one while the device is quiesced). @return 0 or VIRTQ_EBUSY, VIRTQ_EINVAL */
+/**
+ * Position of a stopped queue (or of a started one while the device is quiesced).
+ * @return 0 or VIRTQ_EBUSY, VIRTQ_EINVAL
+ */
 VIRTQ_MUST_CHECK int vdev_queue_state(const struct vdev *v, unsigned q, struct virtq_state *out);
-/** 0 once no chain of queue @p q is out that was popped before this call, or VIRTQ_EAGAIN and ::VDEV_OP_INVALIDATE follows; forgets translations of the range. */
+/**
+ * 0 once no chain of queue @p q is out that was popped before this call, or VIRTQ_EAGAIN and
+ * ::VDEV_OP_INVALIDATE follows; forgets translations of the range.
+ */
 VIRTQ_MUST_CHECK int vdev_invalidate(struct vdev *v, uint64_t iova, uint64_t len);
-/** Who translates addresses, with ACCESS_PLATFORM. Before queues are started; NULL: nobody. Called on owner threads. */
+/**
+ * Who translates addresses, with ACCESS_PLATFORM. Before queues are started; NULL: nobody. Called
+ * on owner threads.
+ */
 VIRTQ_MUST_CHECK int vdev_set_xlat(struct vdev *v, const struct virtq_xlat_ops *ops);
 
 /** How to wake the owner of a queue. */
@@ -107,28 +129,43 @@ struct vdev_owner {
 	void *ctx;
 };
 /** Name the owner of queue @p q (copied), or nobody (NULL). While the queue is not started. */
-VIRTQ_MUST_CHECK int vdev_queue_set_owner(struct vdev *v, unsigned q, const struct vdev_owner *owner);
+VIRTQ_MUST_CHECK int vdev_queue_set_owner(struct vdev *v, unsigned q,
+                                          const struct vdev_owner *owner);
 
-/** The driver notified queue @p q. Counts it; wakes the owner, or serves the queue at once where there is none. Any thread if there is an owner. */
+/**
+ * The driver notified queue @p q. Counts it; wakes the owner, or serves the queue at once where
+ * there is none. Any thread if there is an owner.
+ */
 void vdev_queue_kick(struct vdev *v, unsigned q);
 /** Count a notification that reached the owner by itself (an eventfd it polls). Owner. */
 void vdev_queue_count_kick(struct vdev *v, unsigned q, uint64_t n);
 
 /** Flags of vdev_queue_run() and vdev_run(). */
 enum vdev_run_flag {
-	VDEV_RUN_ARM = 1 /**< before returning 0, ask driver and back-end for notifications and look once more */
+	/** before returning 0, ask driver and back-end for notifications and look once more */
+	VDEV_RUN_ARM = 1
 };
 /**
- * Serve queue @p q: what was posted, completions of the back-end, new requests (a bounded number). Owner.
+ * Serve queue @p q: what was posted, completions of the back-end, new requests (a bounded number).
+ * Owner.
  * @return 1: there is more to do now; 0: nothing to do (also when the queue is stopped or broken)
  */
 VIRTQ_MUST_CHECK int vdev_queue_run(struct vdev *v, unsigned q, unsigned flags);
-/** When the queue wants vdev_queue_run() without any event: a time of vdev_env.now, or UINT64_MAX. Owner, after run. */
+/**
+ * When the queue wants vdev_queue_run() without any event: a time of vdev_env.now, or UINT64_MAX.
+ * Owner, after run.
+ */
 uint64_t vdev_queue_deadline(const struct vdev *v, unsigned q);
-/** A file descriptor that is readable when the back-end has completions for queue @p q, or -1. Valid while the queue is started. Owner. */
+/**
+ * A file descriptor that is readable when the back-end has completions for queue @p q, or -1. Valid
+ * while the queue is started. Owner.
+ */
 int vdev_queue_fd(const struct vdev *v, unsigned q);
 
-/** Serve all queues once, for embedders with one thread. @return 1 when there is more to do now, else 0 */
+/**
+ * Serve all queues once, for embedders with one thread.
+ * @return 1 when there is more to do now, else 0
+ */
 VIRTQ_MUST_CHECK int vdev_run(struct vdev *v, unsigned flags);
 
 /** What a queue has done since the device was created. */

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /**
  * @file
- * vhost-user, back-end side: any virtio device served to a front-end (QEMU, user-mode-linux, DPDK, ...) over a
- * UNIX socket. One front-end at a time; when it goes, the next may come.
+ * vhost-user, back-end side: any virtio device served to a front-end (QEMU, user-mode-linux, DPDK,
+ * ...) over a UNIX socket. One front-end at a time; when it goes, the next may come.
  *
- * Threads: control (vdev_vhost_user_run()) is one thread; each queue is a task of its own which may be served by that
- * thread or by any other one. Without further ado control serves the queues too.
+ * Threads: control (vdev_vhost_user_run()) is one thread; each queue is a task of its own which may
+ * be served by that thread or by any other one. Without further ado control serves the queues too.
  */
 #ifndef VDEV_VHOST_USER_H
 #define VDEV_VHOST_USER_H
@@ -21,17 +21,19 @@ struct vdev_vhost_user;
 
 /** Flags of vdev_vhost_user_config. */
 enum vdev_vhost_user_flag {
-	VDEV_VHOST_USER_CONNECT = 1,      /**< connect to the path instead of listening on it */
-	VDEV_VHOST_USER_QUEUE_TASKS = 2   /**< the embedder serves vdev_vhost_user_queue_task() of every queue */
+	VDEV_VHOST_USER_CONNECT = 1, /**< connect to the path instead of listening on it */
+	/** the embedder serves vdev_vhost_user_queue_task() of every queue */
+	VDEV_VHOST_USER_QUEUE_TASKS = 2
 };
 
 /** How a device is to be served. Zero what is not needed. */
 struct vdev_vhost_user_config {
-	size_t size;      /**< sizeof(struct vdev_vhost_user_config) */
-	const char *path; /**< socket; created, and removed at the end. A socket nobody listens on is replaced. NULL: fd */
-	int fd;           /**< a connected or listening socket, when path is NULL; taken over */
-	uint32_t flags;   /**< enum vdev_vhost_user_flag */
-	uint32_t mem_slots;  /**< memory regions at most; 0: 512 */
+	size_t size; /**< sizeof(struct vdev_vhost_user_config) */
+	/** socket; created, and removed at the end. A socket nobody listens on is replaced. NULL: fd */
+	const char *path;
+	int fd;             /**< a connected or listening socket, when path is NULL; taken over */
+	uint32_t flags;     /**< enum vdev_vhost_user_flag */
+	uint32_t mem_slots; /**< memory regions at most; 0: 512 */
 	uint32_t reserved;
 	/** A connection came (up = 1) or went (0, with the reason). Control thread. May be NULL. */
 	void (*connection)(void *ctx, int up, const char *why);
@@ -47,8 +49,12 @@ VIRTQ_MUST_CHECK int vdev_vhost_user_new(struct vdev_vhost_user **out, const str
 /** The control task: accepts, reads messages, answers. */
 void vdev_vhost_user_task(struct vdev_vhost_user *vu, struct vdev_task *out);
 /** The task of queue @p q, with VDEV_VHOST_USER_QUEUE_TASKS. @return 0 or VIRTQ_EINVAL */
-VIRTQ_MUST_CHECK int vdev_vhost_user_queue_task(struct vdev_vhost_user *vu, unsigned q, struct vdev_task *out);
-/** Close the connection and the socket, free. All its tasks must no longer be served. Drains what is in flight (blocking). */
+VIRTQ_MUST_CHECK int vdev_vhost_user_queue_task(struct vdev_vhost_user *vu, unsigned q,
+                                                struct vdev_task *out);
+/**
+ * Close the connection and the socket, free. All its tasks must no longer be served. Drains what is
+ * in flight (blocking).
+ */
 void vdev_vhost_user_free(struct vdev_vhost_user *vu);
 
 #ifdef __cplusplus

@@ -3,11 +3,12 @@
  * @file
  * Device side of a virtqueue, split or packed: fetch, pop, push, publish, should_interrupt, arm.
  *
- * The ring is hostile: whatever the driver can write is read once, checked, and used from the copy. A driver that
- * breaks the rules breaks the queue, which stays broken until it is set up anew; nothing else happens.
+ * The ring is hostile: whatever the driver can write is read once, checked, and used from the copy.
+ * A driver that breaks the rules breaks the queue, which stays broken until it is set up anew;
+ * nothing else happens.
  *
- * Threads: a queue has one owner at a time, and every call here is the owner's, except where it says so.
- * Memory: all of it is the caller's. Nothing is allocated, nothing is global.
+ * Threads: a queue has one owner at a time, and every call here is the owner's, except where it
+ * says so. Memory: all of it is the caller's. Nothing is allocated, nothing is global.
  */
 #ifndef VIRTQ_DEVICE_H
 #define VIRTQ_DEVICE_H
@@ -39,10 +40,11 @@ enum virtq_fault_reason {
 	VIRTQ_FAULT_INDIRECT,       /**< indirect table although not negotiated */
 	VIRTQ_FAULT_INDIRECT_LEN,   /**< length of an indirect table is 0, odd or above the limit */
 	VIRTQ_FAULT_INDIRECT_FLAGS, /**< nested, or with NEXT, or mixed into a packed list */
-	VIRTQ_FAULT_UNAVAILABLE,    /**< packed list that runs into a descriptor that is not available */
-	VIRTQ_FAULT_DMA,            /**< reading or writing across the bus failed */
-	VIRTQ_FAULT_RING,           /**< the ring itself is outside of guest memory */
-	VIRTQ_FAULT_DEVICE          /**< the device model said so, virtq_dev_break() */
+	/** packed list that runs into a descriptor that is not available */
+	VIRTQ_FAULT_UNAVAILABLE,
+	VIRTQ_FAULT_DMA,   /**< reading or writing across the bus failed */
+	VIRTQ_FAULT_RING,  /**< the ring itself is outside of guest memory */
+	VIRTQ_FAULT_DEVICE /**< the device model said so, virtq_dev_break() */
 };
 
 /** What broke a queue. */
@@ -55,9 +57,9 @@ struct virtq_fault {
 
 /**
  * A chain of descriptors that was popped: one request. First all device-readable pieces, then all
- * device-writable ones. Plain data that may be copied; the pieces are immutable, use cursors of your own over
- * them. Empty pieces are left out. Each popped chain goes back exactly once, by virtq_dev_push(),
- * virtq_dev_release() or virtq_dev_unpop(); until then it pins its memory map.
+ * device-writable ones. Plain data that may be copied; the pieces are immutable, use cursors of
+ * your own over them. Empty pieces are left out. Each popped chain goes back exactly once, by
+ * virtq_dev_push(), virtq_dev_release() or virtq_dev_unpop(); until then it pins its memory map.
  */
 struct virtq_chain {
 	__extension__ union {
@@ -80,13 +82,15 @@ struct virtq_dev_config {
 	struct virtq_mem *mem;          /**< guest memory; the queue takes a reference of its own */
 	struct virtq_features features; /**< as negotiated; bits the ring does not know are ignored */
 	struct virtq_state state;       /**< where to start */
-	void *scratch;                  /**< virtq_dev_bytes() bytes, aligned to 8, until virtq_dev_fini() */
+	/** virtq_dev_bytes() bytes, aligned to 8, until virtq_dev_fini() */
+	void *scratch;
 	size_t scratch_bytes;
 	uint32_t max_chain; /**< longest chain; the queue size where that is larger */
 	uint32_t flags;     /**< enum virtq_dev_flag */
 	uint64_t used_log;  /**< with VIRTQ_DEV_USED_LOG: log address of the device area */
 	const struct virtq_xlat_ops *xlat; /**< with ACCESS_PLATFORM, if addresses are translated */
-	struct virtq_xlat *xlat_cache;     /**< @p xlat_entries entries (a power of two), the caller's */
+	/** @p xlat_entries entries (a power of two), the caller's */
+	struct virtq_xlat *xlat_cache;
 	uint32_t xlat_entries;
 	uint32_t dma_window; /**< with dma: how many chains are fetched ahead, 1 to 256 */
 	const struct virtq_platform *platform; /**< NULL: coherent memory, compiler's fences */
@@ -107,13 +111,13 @@ struct virtq_dev {
 	uint8_t *driver;
 	uint8_t *device;
 	uint16_t size;
-	uint16_t avail;        /* split: free-running; packed: place */
-	uint16_t avail_seen;   /* split: last avail->idx read */
-	uint16_t used;         /* split: free-running; packed: place */
-	uint16_t used_shown;   /* split: used->idx in memory */
+	uint16_t avail;      /* split: free-running; packed: place */
+	uint16_t avail_seen; /* split: last avail->idx read */
+	uint16_t used;       /* split: free-running; packed: place */
+	uint16_t used_shown; /* split: used->idx in memory */
 	uint16_t unsignalled;
-	uint16_t seq;          /* of the next chain popped */
-	uint16_t seq_used;     /* IN_ORDER: of the next chain to be used */
+	uint16_t seq;      /* of the next chain popped */
+	uint16_t seq_used; /* IN_ORDER: of the next chain to be used */
 	uint8_t packed;
 	uint8_t avail_wrap;
 	uint8_t used_wrap;
@@ -124,14 +128,14 @@ struct virtq_dev {
 	uint8_t signalled_known;
 	uint8_t armed;
 	uint8_t broken;
-	uint16_t held_flags;   /* packed: flags of the first used descriptor, held back until publish */
+	uint16_t held_flags; /* packed: flags of the first used descriptor, held back until publish */
 	uint16_t held_place;
 	uint8_t held;
 	uint8_t used_log_set;
-	uint16_t inflight;     /* chains out */
-	uint16_t slots_out;    /* packed: ring slots out */
+	uint16_t inflight;  /* chains out */
+	uint16_t slots_out; /* packed: ring slots out */
 	uint32_t max_chain;
-	uint32_t *busy;        /* bitmap of heads or ids in flight */
+	uint32_t *busy;              /* bitmap of heads or ids in flight */
 	struct virtq_dev_done *done; /* IN_ORDER: completions held back */
 	const struct virtq_xlat_ops *xlat;
 	struct virtq_xlat *xlat_cache;
@@ -163,9 +167,11 @@ VIRTQ_MUST_CHECK int virtq_dev_init_sized(struct virtq_dev *vq, size_t vq_size,
 /**
  * Set up a queue from a state, fresh or saved: the only way in.
  *
- * Each ring part must lie whole in one region of memory, aligned (sections 2.7, 2.8), else nothing is set up.
- * @return 0, VIRTQ_EINVAL (configuration), VIRTQ_EBADMSG (state), VIRTQ_EFAULT (ring outside of memory),
- *         VIRTQ_EAGAIN (translation not known yet), VIRTQ_ENOTSUP (layout left out of this build)
+ * Each ring part must lie whole in one region of memory, aligned (sections 2.7, 2.8), else nothing
+ * is set up.
+ * @return 0, VIRTQ_EINVAL (configuration), VIRTQ_EBADMSG (state), VIRTQ_EFAULT (ring outside of
+ *         memory), VIRTQ_EAGAIN (translation not known yet), VIRTQ_ENOTSUP (layout left out of this
+ *         build)
  */
 VIRTQ_MUST_CHECK static inline int virtq_dev_init(struct virtq_dev *vq,
                                                   const struct virtq_dev_config *cfg)
@@ -189,10 +195,10 @@ VIRTQ_MUST_CHECK int virtq_dev_state(const struct virtq_dev *vq, struct virtq_st
 uint32_t virtq_dev_inflight(const struct virtq_dev *vq);
 
 /**
- * Change to a new memory map: later pops use it, chains that are out keep theirs. The queue takes a reference
- * of @p mem and drops those of the old map when its last chain is back.
- * @return 0; VIRTQ_EFAULT when the ring does not lie in the new map (nothing is changed); VIRTQ_EAGAIN when
- *         chains of too many maps are out (#VIRTQ_DEV_MAPS)
+ * Change to a new memory map: later pops use it, chains that are out keep theirs. The queue takes a
+ * reference of @p mem and drops those of the old map when its last chain is back.
+ * @return 0; VIRTQ_EFAULT when the ring does not lie in the new map (nothing is changed);
+ *         VIRTQ_EAGAIN when chains of too many maps are out (#VIRTQ_DEV_MAPS)
  */
 VIRTQ_MUST_CHECK int virtq_dev_set_mem(struct virtq_dev *vq, struct virtq_mem *mem);
 
@@ -200,8 +206,9 @@ VIRTQ_MUST_CHECK int virtq_dev_set_mem(struct virtq_dev *vq, struct virtq_mem *m
 int virtq_dev_uses_mem(const struct virtq_dev *vq, const struct virtq_mem *mem);
 
 /**
- * Forget cached translations that touch [@p iova, @p iova + @p len). Chains that are out keep their addresses:
- * whoever tells the platform that the range is free waits for them, see virtq_dev_inflight().
+ * Forget cached translations that touch [@p iova, @p iova + @p len). Chains that are out keep their
+ * addresses: whoever tells the platform that the range is free waits for them, see
+ * virtq_dev_inflight().
  */
 void virtq_dev_invalidate(struct virtq_dev *vq, uint64_t iova, uint64_t len);
 
@@ -214,49 +221,53 @@ VIRTQ_MUST_CHECK int virtq_dev_fetch(struct virtq_dev *vq, uint32_t max);
 /** A read that virtq_dma.read started has finished; @p result is 0, or < 0 if it failed. */
 void virtq_dev_dma_done(struct virtq_dev *vq, uint32_t tag, int result);
 
-/** Pieces that the longest legal chain may have: what @p iov of virtq_dev_pop() must at least hold. */
+/**
+ * Pieces that the longest legal chain may have: what @p iov of virtq_dev_pop() must at least hold.
+ */
 uint32_t virtq_dev_max_iov(const struct virtq_dev *vq);
 
 /**
  * Take up to @p max chains, in the order the driver made them available.
  * @param chains  receives the chains
- * @param iov     receives their pieces, packed; must outlive the chains or be copied with them. A chain that
- *                does not fit into what is left of it ends the burst.
+ * @param iov     receives their pieces, packed; must outlive the chains or be copied with them. A
+ *         chain that does not fit into what is left of it ends the burst.
  * @param niov    length of @p iov, at least virtq_dev_max_iov()
- * @return number of chains; 0: there are none; VIRTQ_EAGAIN: there are, but what is needed to read the first
- *         (a fetch, a translation) has not arrived; VIRTQ_EBROKEN: the queue is broken, see
- *         virtq_dev_fault() (chains before the bad one were returned by an earlier call)
+ * @return number of chains; 0: there are none; VIRTQ_EAGAIN: there are, but what is needed to read
+ *         the first (a fetch, a translation) has not arrived; VIRTQ_EBROKEN: the queue is broken,
+ *         see virtq_dev_fault() (chains before the bad one were returned by an earlier call)
  */
 VIRTQ_MUST_CHECK int virtq_dev_pop(struct virtq_dev *vq, struct virtq_chain *chains, uint32_t max,
                                    struct virtq_iov *iov, uint32_t niov);
 
 /** virtq_dev_pop() for memory across a bus: the pieces are bus addresses. */
-VIRTQ_MUST_CHECK int virtq_dev_pop_seg(struct virtq_dev *vq, struct virtq_chain *chains, uint32_t max,
-                                       struct virtq_seg *seg, uint32_t nseg);
+VIRTQ_MUST_CHECK int virtq_dev_pop_seg(struct virtq_dev *vq, struct virtq_chain *chains,
+                                       uint32_t max, struct virtq_seg *seg, uint32_t nseg);
 
 /**
- * Give the last @p n chains that were popped back to the ring untouched; they will be popped again. Only
- * when nothing was popped since, and none of them was given back otherwise.
+ * Give the last @p n chains that were popped back to the ring untouched; they will be popped again.
+ * Only when nothing was popped since, and none of them was given back otherwise.
  * @param chains  as popped, in that order
  * @return 0, or VIRTQ_EINVAL with nothing changed
  */
-VIRTQ_MUST_CHECK int virtq_dev_unpop(struct virtq_dev *vq, const struct virtq_chain *chains, uint32_t n);
+VIRTQ_MUST_CHECK int virtq_dev_unpop(struct virtq_dev *vq, const struct virtq_chain *chains,
+                                     uint32_t n);
 
 /**
- * Use chains: mark what was handed out for writing as dirty and write used entries. The driver sees them
- * with the next virtq_dev_publish(). With IN_ORDER, a chain that is pushed before an older one is
- * held back here until that one has been pushed too.
- * @param written  for each chain, bytes written from the start of its writable part; all of the first that
- *                 many bytes must have been written (section 2.7.8.2)
- * @return 0; VIRTQ_EINVAL with nothing changed when a chain is not out or @p written exceeds its writable part;
- *         VIRTQ_EBROKEN: the chains are given back (marked, unpinned), but the driver will not see them
+ * Use chains: mark what was handed out for writing as dirty and write used entries. The driver sees
+ * them with the next virtq_dev_publish(). With IN_ORDER, a chain that is pushed before an older one
+ * is held back here until that one has been pushed too.
+ * @param written  for each chain, bytes written from the start of its writable part; all of the
+ *         first that many bytes must have been written (section 2.7.8.2)
+ * @return 0; VIRTQ_EINVAL with nothing changed when a chain is not out or @p written exceeds its
+ *         writable part; VIRTQ_EBROKEN: the chains are given back (marked, unpinned), but the
+ *         driver will not see them
  */
 VIRTQ_MUST_CHECK int virtq_dev_push(struct virtq_dev *vq, const struct virtq_chain *chains,
                                     const uint32_t *written, uint32_t n);
 
 /**
- * Give chains back without using them, because their queue is being reset: mark what was handed out for
- * writing as dirty and unpin.
+ * Give chains back without using them, because their queue is being reset: mark what was handed out
+ * for writing as dirty and unpin.
  * @return 0, or VIRTQ_EINVAL with nothing changed when a chain is not out
  */
 VIRTQ_MUST_CHECK int virtq_dev_release(struct virtq_dev *vq, const struct virtq_chain *chains,
@@ -266,16 +277,16 @@ VIRTQ_MUST_CHECK int virtq_dev_release(struct virtq_dev *vq, const struct virtq_
 void virtq_dev_publish(struct virtq_dev *vq);
 
 /**
- * Whether the driver wants a used buffer notification for what was published since this was last asked
- * (sections 2.7.7, 2.8.10). To be asked once after each publish.
+ * Whether the driver wants a used buffer notification for what was published since this was last
+ * asked (sections 2.7.7, 2.8.10). To be asked once after each publish.
  * @return 1 or 0; across a bus also VIRTQ_EAGAIN: ask again
  */
 VIRTQ_MUST_CHECK int virtq_dev_should_interrupt(struct virtq_dev *vq);
 
 /**
  * Ask the driver for a notification of the next available buffer, then look once more.
- * @return 1: more arrived meanwhile, pop again; 0: a notification will come; across a bus also VIRTQ_EAGAIN:
- *         not known yet, call again; VIRTQ_EBROKEN
+ * @return 1: more arrived meanwhile, pop again; 0: a notification will come; across a bus also
+ *         VIRTQ_EAGAIN: not known yet, call again; VIRTQ_EBROKEN
  */
 VIRTQ_MUST_CHECK int virtq_dev_arm(struct virtq_dev *vq);
 
@@ -284,7 +295,8 @@ void virtq_dev_disarm(struct virtq_dev *vq);
 
 /**
  * What the data of a notification says (NOTIFICATION_DATA, section 2.9).
- * @return 1 when it points beyond what was popped; 0 when it says nothing new. Only a hint: the ring decides.
+ * @return 1 when it points beyond what was popped; 0 when it says nothing new. Only a hint: the
+ *         ring decides.
  */
 int virtq_dev_notify_data(const struct virtq_dev *vq, uint32_t data);
 

@@ -3,8 +3,9 @@
  * @file
  * Dirty log: which pages of guest memory the device side has written since the log was last read.
  *
- * The bitmap is the caller's memory. In its exported form page n is bit n%8 of byte n/8, which is what
- * vhost-user shares; on a big-endian machine the words are arranged so that the bytes come out so.
+ * The bitmap is the caller's memory. In its exported form page n is bit n%8 of byte n/8, which is
+ * what vhost-user shares; on a big-endian machine the words are arranged so that the bytes come out
+ * so.
  */
 #ifndef VIRTQ_DIRTY_H
 #define VIRTQ_DIRTY_H
@@ -54,8 +55,8 @@ VIRTQ_MUST_CHECK int virtq_dirty_init(struct virtq_dirty *d, uint64_t base, uint
                                       const struct virtq_dirty_hooks *hooks);
 
 /**
- * Mark every page that [@p addr, @p addr + @p len) touches. Any thread. Pages outside of the log are
- * not marked but counted, see virtq_dirty_outside().
+ * Mark every page that [@p addr, @p addr + @p len) touches. Any thread. Pages outside of the log
+ * are not marked but counted, see virtq_dirty_outside().
  */
 void virtq_dirty_mark(struct virtq_dirty *d, uint64_t addr, uint64_t len);
 
@@ -72,16 +73,17 @@ VIRTQ_MUST_CHECK int64_t virtq_dirty_take(struct virtq_dirty *d, size_t first, s
 uint32_t virtq_dirty_outside(const struct virtq_dirty *d);
 
 /**
- * The switch that says whether writes are logged, and into which log. One is shared by all memory maps
- * of a device so that turning it on covers buffers that are already out. Zero-initialised: off.
+ * The switch that says whether writes are logged, and into which log. One is shared by all memory
+ * maps of a device so that turning it on covers buffers that are already out. Zero-initialised:
+ * off.
  */
 struct virtq_log {
 	struct virtq_dirty *current;
 };
 
 /**
- * Turn logging on (into @p d) or off (NULL). Any thread. After it is turned off a thread that is just
- * releasing buffers may still write into the old log: free it only once each queue's owner has
+ * Turn logging on (into @p d) or off (NULL). Any thread. After it is turned off a thread that is
+ * just releasing buffers may still write into the old log: free it only once each queue's owner has
  * been through its run call.
  */
 void virtq_log_set(struct virtq_log *log, struct virtq_dirty *d);

@@ -3,10 +3,12 @@
  * @file
  * Driver side of a virtqueue, split or packed: add, publish, should_kick, take, arm.
  *
- * The device is not trusted either: which descriptors are free, what a buffer's cookie is and how long its
- * writable part is are kept in private memory, and what the device writes is only compared with it.
+ * The device is not trusted either: which descriptors are free, what a buffer's cookie is and how
+ * long its writable part is are kept in private memory, and what the device writes is only compared
+ * with it.
  *
- * Threads: a queue has one owner at a time, and every call here is the owner's. Memory is the caller's.
+ * Threads: a queue has one owner at a time, and every call here is the owner's. Memory is the
+ * caller's.
  */
 #ifndef VIRTQ_DRIVER_H
 #define VIRTQ_DRIVER_H
@@ -29,11 +31,13 @@ struct virtq_drv_config {
 	size_t size;                    /**< sizeof(struct virtq_drv_config) */
 	struct virtq_features features; /**< as negotiated */
 	uint16_t queue_size;            /**< descriptors */
-	uint16_t indirect_max;  /**< entries of each indirect table; 0: none are used. Needs INDIRECT_DESC */
+	/** entries of each indirect table; 0: none are used. Needs INDIRECT_DESC */
+	uint16_t indirect_max;
 	uint32_t reserved;
-	void *ring;             /**< virtq_drv_ring_bytes() bytes that the device sees, aligned to 16 */
-	uint64_t ring_addr;     /**< device address of ring */
-	void *indirect;         /**< queue_size * indirect_max * 16 bytes that the device sees, aligned to 16 */
+	void *ring;         /**< virtq_drv_ring_bytes() bytes that the device sees, aligned to 16 */
+	uint64_t ring_addr; /**< device address of ring */
+	/** queue_size * indirect_max * 16 bytes that the device sees, aligned to 16 */
+	void *indirect;
 	uint64_t indirect_addr; /**< device address of indirect */
 	void *scratch;          /**< virtq_drv_bytes() bytes, private, aligned to 8 */
 	size_t scratch_bytes;
@@ -110,18 +114,18 @@ void virtq_drv_state(const struct virtq_drv *vq, struct virtq_state *out);
  * Make a buffer available; the device sees it with the next virtq_drv_publish().
  * @param seg     @p nread readable pieces, then @p nwrite writable ones, by device address; copied
  * @param cookie  returned with the buffer by virtq_drv_take()
- * @return 0; VIRTQ_ENOSPC: no free descriptors now; VIRTQ_EINVAL: no pieces at all, more than can ever fit, a
- *         piece above 2^32-1 bytes or 2^32 bytes and more in all; VIRTQ_EBROKEN
+ * @return 0; VIRTQ_ENOSPC: no free descriptors now; VIRTQ_EINVAL: no pieces at all, more than can
+ *         ever fit, a piece above 2^32-1 bytes or 2^32 bytes and more in all; VIRTQ_EBROKEN
  */
-VIRTQ_MUST_CHECK int virtq_drv_add(struct virtq_drv *vq, const struct virtq_seg *seg, uint32_t nread,
-                                   uint32_t nwrite, void *cookie);
+VIRTQ_MUST_CHECK int virtq_drv_add(struct virtq_drv *vq, const struct virtq_seg *seg,
+                                   uint32_t nread, uint32_t nwrite, void *cookie);
 
 /** Show the device everything that was added, with one store. */
 void virtq_drv_publish(struct virtq_drv *vq);
 
 /**
- * Whether the device wants an available buffer notification for what was published since this was last
- * asked. @return 1 or 0
+ * Whether the device wants an available buffer notification for what was published since this was
+ * last asked. @return 1 or 0
  */
 VIRTQ_MUST_CHECK int virtq_drv_should_kick(struct virtq_drv *vq);
 
@@ -133,12 +137,15 @@ uint32_t virtq_drv_notify_data(const struct virtq_drv *vq, uint16_t vqn);
 
 /**
  * Take up to @p max buffers that the device has used.
- * @return how many; VIRTQ_EBROKEN: the device wrote nonsense (an id that is not out, a length above the
- *         buffer's, an index too far ahead) and the queue must be reset
+ * @return how many; VIRTQ_EBROKEN: the device wrote nonsense (an id that is not out, a length above
+ *         the buffer's, an index too far ahead) and the queue must be reset
  */
 VIRTQ_MUST_CHECK int virtq_drv_take(struct virtq_drv *vq, struct virtq_done *out, uint32_t max);
 
-/** Ask for a notification of the next used buffer, then look once more. @return 1: take again; 0: it will come */
+/**
+ * Ask for a notification of the next used buffer, then look once more.
+ * @return 1: take again; 0: it will come
+ */
 VIRTQ_MUST_CHECK int virtq_drv_arm(struct virtq_drv *vq);
 
 /** Tell the device that notifications are not needed now. A hint. */

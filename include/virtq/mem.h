@@ -4,8 +4,9 @@
  * Guest memory: an immutable, counted snapshot of which guest addresses lie where in ours.
  *
  * A map never changes. To change memory, make a new map and hand it to the queues; the old one is
- * released when the last buffer that was translated with it has been given back. Every access goes through
- * (address, length) pairs that are checked as one: sums that wrap, gaps, ends of regions, read-only regions.
+ * released when the last buffer that was translated with it has been given back. Every access goes
+ * through (address, length) pairs that are checked as one: sums that wrap, gaps, ends of regions,
+ * read-only regions.
  */
 #ifndef VIRTQ_MEM_H
 #define VIRTQ_MEM_H
@@ -64,14 +65,16 @@ struct virtq_mem {
 
 /**
  * Set up a map with one reference, the caller's.
- * @param regions  sorted by gpa, not overlapping, each not empty; stays the caller's and must not change
- *                 until the map is released. @p n may be 0: a map of nothing.
+ * @param regions  sorted by gpa, not overlapping, each not empty; stays the caller's and must not
+ *         change until the map is released. @p n may be 0: a map of nothing.
  * @return 0, or VIRTQ_EINVAL
  */
 VIRTQ_MUST_CHECK int virtq_mem_init(struct virtq_mem *mem, const struct virtq_region *regions,
                                     uint32_t n);
 
-/** Name the log switch and what is called at the last release. Before the map is given to anybody. */
+/**
+ * Name the log switch and what is called at the last release. Before the map is given to anybody.
+ */
 void virtq_mem_set_log(struct virtq_mem *mem, struct virtq_log *log);
 /** @copydoc virtq_mem_set_log */
 void virtq_mem_set_release(struct virtq_mem *mem, virtq_mem_release_fn release, void *ctx);
@@ -83,25 +86,30 @@ void virtq_mem_ref(struct virtq_mem *mem);
 void virtq_mem_unref(struct virtq_mem *mem);
 
 /**
- * Host address of [@p gpa, @p gpa + @p len), which must lie in one region (and, with @p write, in one that is
- * not read-only). Any thread that holds a reference. Nothing is marked: see virtq_mem_mark().
+ * Host address of [@p gpa, @p gpa + @p len), which must lie in one region (and, with @p write, in
+ * one that is not read-only). Any thread that holds a reference. Nothing is marked: see
+ * virtq_mem_mark().
  * @return the address, or NULL. A length of 0 needs a valid address all the same.
  */
 void *virtq_mem_at(const struct virtq_mem *mem, uint64_t gpa, uint64_t len, int write);
 
 /**
- * Split [@p gpa, @p gpa + @p len) into contiguous pieces. Regions that meet in guest addresses need not meet
- * here, so a buffer may take several.
- * @return number of pieces (0 for a length of 0 at a valid address), VIRTQ_EFAULT for a range that is not
- *         all mapped (or not writable), VIRTQ_ENOSPC when @p max pieces do not suffice
+ * Split [@p gpa, @p gpa + @p len) into contiguous pieces. Regions that meet in guest addresses need
+ * not meet here, so a buffer may take several.
+ * @return number of pieces (0 for a length of 0 at a valid address), VIRTQ_EFAULT for a range that
+ *         is not all mapped (or not writable), VIRTQ_ENOSPC when @p max pieces do not suffice
  */
-VIRTQ_MUST_CHECK int virtq_mem_map(const struct virtq_mem *mem, uint64_t gpa, uint64_t len, int write,
-                                   struct virtq_iov *iov, uint32_t max);
+VIRTQ_MUST_CHECK int virtq_mem_map(const struct virtq_mem *mem, uint64_t gpa, uint64_t len,
+                                   int write, struct virtq_iov *iov, uint32_t max);
 
 /** Copy @p len bytes out of guest memory. @return 0 or VIRTQ_EFAULT; then @p dst is all zero. */
-VIRTQ_MUST_CHECK int virtq_mem_read(const struct virtq_mem *mem, uint64_t gpa, void *dst, size_t len);
+VIRTQ_MUST_CHECK int virtq_mem_read(const struct virtq_mem *mem, uint64_t gpa, void *dst,
+                                    size_t len);
 
-/** Copy @p len bytes into guest memory and mark them. @return 0, or VIRTQ_EFAULT with nothing written. */
+/**
+ * Copy @p len bytes into guest memory and mark them.
+ * @return 0, or VIRTQ_EFAULT with nothing written.
+ */
 VIRTQ_MUST_CHECK int virtq_mem_write(const struct virtq_mem *mem, uint64_t gpa, const void *src,
                                      size_t len);
 
@@ -109,8 +117,8 @@ VIRTQ_MUST_CHECK int virtq_mem_write(const struct virtq_mem *mem, uint64_t gpa, 
 void virtq_mem_mark(const struct virtq_mem *mem, uint64_t gpa, uint64_t len);
 
 /**
- * Mark memory that was handed out as host addresses dirty, if logging is on; where several regions map the
- * same memory, all of them are marked. Any thread that holds a reference.
+ * Mark memory that was handed out as host addresses dirty, if logging is on; where several regions
+ * map the same memory, all of them are marked. Any thread that holds a reference.
  */
 void virtq_mem_mark_iov(const struct virtq_mem *mem, const struct virtq_iov *iov, uint32_t n);
 
@@ -128,8 +136,8 @@ struct virtq_xlat_ops {
 	size_t size; /**< sizeof(struct virtq_xlat_ops) */
 	/**
 	 * Translate @p iova. The entry must contain @p iova. @p write says which permission is wanted.
-	 * @return 0, VIRTQ_EAGAIN when it has been asked for and will be known later (the pop returns that, and
-	 *         is repeated), VIRTQ_EFAULT when there is none.
+	 * @return 0, VIRTQ_EAGAIN when it has been asked for and will be known later (the pop returns
+	 *         that, and is repeated), VIRTQ_EFAULT when there is none.
 	 */
 	int (*translate)(void *ctx, uint64_t iova, int write, struct virtq_xlat *out);
 	void *ctx;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /**
  * @file
- * A queue's state as plain data. It is what a queue is started from, fresh or restored: there is no other way
- * in, and it is not trusted.
+ * A queue's state as plain data. It is what a queue is started from, fresh or restored: there is no
+ * other way in, and it is not trusted.
  */
 #ifndef VIRTQ_STATE_H
 #define VIRTQ_STATE_H
@@ -20,7 +20,9 @@ extern "C" {
 enum virtq_state_flag {
 	/** unsignalled is known. Without it, the first entries used after the start always notify. */
 	VIRTQ_STATE_SIGNALLED = 1,
-	/** Split ring: take the used index from the ring in memory instead of from used (vhost-user). */
+	/**
+	 * Split ring: take the used index from the ring in memory instead of from used (vhost-user).
+	 */
 	VIRTQ_STATE_USED_IN_RING = 2
 };
 
@@ -28,8 +30,8 @@ enum virtq_state_flag {
 #define VIRTQ_STATE_WRAP 0x8000u
 
 /**
- * State of a queue whose buffers are all given back. A fresh one: the addresses and the size, all else 0
- * for a split ring; avail = used = #VIRTQ_STATE_WRAP for a packed one (virtq_state_fresh()).
+ * State of a queue whose buffers are all given back. A fresh one: the addresses and the size, all
+ * else 0 for a split ring; avail = used = #VIRTQ_STATE_WRAP for a packed one (virtq_state_fresh()).
  */
 struct virtq_state {
 	uint64_t desc;   /**< address of the descriptor table, or of the packed ring */
@@ -47,8 +49,8 @@ struct virtq_state {
 void virtq_state_fresh(struct virtq_state *s, const struct virtq_features *features);
 
 /**
- * Check a state against itself: size, alignment of the parts (sections 2.7, 2.8), positions within the
- * ring, reserved fields, sums that would wrap.
+ * Check a state against itself: size, alignment of the parts (sections 2.7, 2.8), positions within
+ * the ring, reserved fields, sums that would wrap.
  * @return 0, or VIRTQ_EBADMSG
  */
 VIRTQ_MUST_CHECK int virtq_state_check(const struct virtq_state *s,

@@ -9,7 +9,8 @@
 #define VIRTQ_VERSION_MAJOR 0
 #define VIRTQ_VERSION_MINOR 1
 #define VIRTQ_VERSION_PATCH 0
-#define VIRTQ_VERSION ((VIRTQ_VERSION_MAJOR << 16) | (VIRTQ_VERSION_MINOR << 8) | VIRTQ_VERSION_PATCH)
+#define VIRTQ_VERSION                                                                              \
+	((VIRTQ_VERSION_MAJOR << 16) | (VIRTQ_VERSION_MINOR << 8) | VIRTQ_VERSION_PATCH)
 
 #ifdef __cplusplus
 extern "C" {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /**
  * @file
- * The standard's numbers: feature bits, device status, ring layouts (VIRTIO 1.4 sections 2.1, 2.2, 2.7,
- * 2.8 and 6), and the 128-bit feature set used everywhere in this project.
+ * The standard's numbers: feature bits, device status, ring layouts (VIRTIO 1.4 sections 2.1, 2.2,
+ * 2.7, 2.8 and 6), and the 128-bit feature set used everywhere in this project.
  */
 #ifndef VIRTQ_WIRE_H
 #define VIRTQ_WIRE_H
@@ -51,11 +51,7 @@ enum virtq_desc_flag {
 };
 
 /** Event suppression of the packed ring (section 2.8.10), values of the flags field. */
-enum virtq_event {
-	VIRTQ_EVENT_ENABLE = 0,
-	VIRTQ_EVENT_DISABLE = 1,
-	VIRTQ_EVENT_DESC = 2
-};
+enum virtq_event { VIRTQ_EVENT_ENABLE = 0, VIRTQ_EVENT_DISABLE = 1, VIRTQ_EVENT_DESC = 2 };
 
 /** Sizes and flags that both sides need. */
 enum {
@@ -83,13 +79,13 @@ struct virtq_packed_desc {
 };
 
 /** Bytes of each part of a split ring (section 2.7.2). @{ */
-#define VIRTQ_SPLIT_DESC_BYTES(size) (16u * (uint32_t)(size))
+#define VIRTQ_SPLIT_DESC_BYTES(size)   (16u * (uint32_t)(size))
 #define VIRTQ_SPLIT_DRIVER_BYTES(size) (6u + 2u * (uint32_t)(size))
 #define VIRTQ_SPLIT_DEVICE_BYTES(size) (6u + 8u * (uint32_t)(size))
 /** @} */
 /** Bytes of each part of a packed ring (section 2.8.2). @{ */
 #define VIRTQ_PACKED_DESC_BYTES(size) (16u * (uint32_t)(size))
-#define VIRTQ_PACKED_EVENT_BYTES 4u
+#define VIRTQ_PACKED_EVENT_BYTES      4u
 /** @} */
 
 /** A set of feature bits 0 to 127. Plain data; bit n is bit n%64 of word[n/64]. */
