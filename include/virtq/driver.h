@@ -31,7 +31,10 @@ struct virtq_drv_config {
 	size_t size;                    /**< sizeof(struct virtq_drv_config) */
 	struct virtq_features features; /**< as negotiated */
 	uint16_t queue_size;            /**< descriptors */
-	/** entries of each indirect table; 0: none are used. Needs INDIRECT_DESC */
+	/**
+	 * Entries of each indirect table, at most 32768; 0: none are used. Needs INDIRECT_DESC. In a
+	 * split ring no more than queue_size of them are used (section 2.7.5.3.1).
+	 */
 	uint16_t indirect_max;
 	uint32_t reserved;
 	void *ring;         /**< virtq_drv_ring_bytes() bytes that the device sees, aligned to 16 */
@@ -54,30 +57,32 @@ struct virtq_drv {
 	uint64_t indirect_addr;
 	const struct virtq_platform *platform;
 	struct virtq_state state;
+	size_t publishes;
+	uint32_t inflight;
+	uint32_t unkicked;  /* published since should_kick was asked: buffers (packed: slots) */
+	uint32_t batch_len; /* IN_ORDER: what the used entry of the open batch says */
 	uint16_t size;
 	uint16_t indirect_max;
-	uint16_t free_head;
+	uint16_t free_head; /* of the free descriptors (packed: ids); IN_ORDER: the next in turn */
 	uint16_t free_count;
-	uint16_t avail;
-	uint16_t avail_shown;
-	uint16_t unkicked;
-	uint16_t used;
-	uint16_t held_flags;
+	uint16_t avail;       /* split: free-running; packed: place */
+	uint16_t avail_shown; /* split: avail->idx in memory; packed: place with wrap counter */
+	uint16_t used;        /* split: free-running; packed: place */
+	uint16_t unshown;     /* added, not yet published: buffers (packed: slots) */
+	uint16_t oldest;      /* IN_ORDER: head (packed: id) of the oldest buffer that is out */
+	uint16_t batch_id;    /* IN_ORDER: last buffer of the open batch */
+	uint16_t held_flags;  /* packed: flags of the first descriptor, held back until publish */
 	uint16_t held_place;
-	uint16_t order_head;
-	uint16_t order_tail;
-	uint16_t batch_id;
-	uint16_t batch_len_valid;
-	uint32_t batch_len;
+	uint16_t detach_at;
 	uint8_t packed;
 	uint8_t avail_wrap;
 	uint8_t used_wrap;
 	uint8_t event_idx;
 	uint8_t in_order;
-	uint8_t armed;
-	uint8_t broken;
+	uint8_t in_batch;
 	uint8_t held;
-	uint32_t inflight;
+	uint8_t broken;
+	uint16_t reserved16[3];
 	uint32_t reserved[4];
 };
 
@@ -144,11 +149,14 @@ VIRTQ_MUST_CHECK int virtq_drv_take(struct virtq_drv *vq, struct virtq_done *out
 
 /**
  * Ask for a notification of the next used buffer, then look once more.
- * @return 1: take again; 0: it will come
+ * @return 1: take again, which also says when the queue is broken; 0: it will come
  */
 VIRTQ_MUST_CHECK int virtq_drv_arm(struct virtq_drv *vq);
 
-/** Tell the device that notifications are not needed now. A hint. */
+/**
+ * Tell the device that notifications are not needed now. A hint. With EVENT_IDX a split ring has no
+ * such hint: there nothing is done.
+ */
 void virtq_drv_disarm(struct virtq_drv *vq);
 
 /** Free descriptors. */
@@ -159,6 +167,7 @@ uint32_t virtq_drv_inflight(const struct virtq_drv *vq);
 
 /**
  * Take back a buffer that the device has not used, after the queue or the device was reset.
+ * Afterwards only virtq_drv_init() makes the queue usable.
  * @param cookie  receives the cookie of one buffer
  * @return 1, or 0 when none is left
  */
