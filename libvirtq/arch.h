@@ -29,24 +29,33 @@
 #define le64(x) ((uint64_t)(x))
 #endif
 
+#if __GCC_ATOMIC_INT_LOCK_FREE == 2
+#define load_once(p)     __atomic_load_n(p, __ATOMIC_RELAXED)
+#define store_once(p, v) __atomic_store_n(p, v, __ATOMIC_RELAXED)
+#else
+/* Such a compiler calls a library even for what the machine does in one access (ARMv6-M). */
+#define load_once(p)     (*(const volatile __typeof__(*(p)) *)(p))
+#define store_once(p, v) (*(volatile __typeof__(*(p)) *)(p) = (v))
+#endif
+
 static inline uint16_t shared_load16(const void *p)
 {
-	return le16(__atomic_load_n((const uint16_t *)p, __ATOMIC_RELAXED));
+	return le16(load_once((const uint16_t *)p));
 }
 
 static inline uint32_t shared_load32(const void *p)
 {
-	return le32(__atomic_load_n((const uint32_t *)p, __ATOMIC_RELAXED));
+	return le32(load_once((const uint32_t *)p));
 }
 
 static inline void shared_store16(void *p, uint16_t v)
 {
-	__atomic_store_n((uint16_t *)p, le16(v), __ATOMIC_RELAXED);
+	store_once((uint16_t *)p, le16(v));
 }
 
 static inline void shared_store32(void *p, uint32_t v)
 {
-	__atomic_store_n((uint32_t *)p, le32(v), __ATOMIC_RELAXED);
+	store_once((uint32_t *)p, le32(v));
 }
 
 /*
@@ -56,11 +65,11 @@ static inline void shared_store32(void *p, uint32_t v)
 static inline uint64_t shared_load64(const void *p)
 {
 #if __SIZEOF_POINTER__ >= 8
-	return le64(__atomic_load_n((const uint64_t *)p, __ATOMIC_RELAXED));
+	return le64(load_once((const uint64_t *)p));
 #else
 	const uint32_t *w = p;
-	uint64_t lo = __atomic_load_n(&w[0], __ATOMIC_RELAXED);
-	uint64_t hi = __atomic_load_n(&w[1], __ATOMIC_RELAXED);
+	uint64_t lo = load_once(&w[0]);
+	uint64_t hi = load_once(&w[1]);
 #if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
 	return le64(lo << 32 | hi);
 #else
@@ -72,16 +81,16 @@ static inline uint64_t shared_load64(const void *p)
 static inline void shared_store64(void *p, uint64_t v)
 {
 #if __SIZEOF_POINTER__ >= 8
-	__atomic_store_n((uint64_t *)p, le64(v), __ATOMIC_RELAXED);
+	store_once((uint64_t *)p, le64(v));
 #else
 	uint32_t *w = p;
 	uint64_t x = le64(v);
 #if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-	__atomic_store_n(&w[0], (uint32_t)(x >> 32), __ATOMIC_RELAXED);
-	__atomic_store_n(&w[1], (uint32_t)x, __ATOMIC_RELAXED);
+	store_once(&w[0], (uint32_t)(x >> 32));
+	store_once(&w[1], (uint32_t)x);
 #else
-	__atomic_store_n(&w[0], (uint32_t)x, __ATOMIC_RELAXED);
-	__atomic_store_n(&w[1], (uint32_t)(x >> 32), __ATOMIC_RELAXED);
+	store_once(&w[0], (uint32_t)x);
+	store_once(&w[1], (uint32_t)(x >> 32));
 #endif
 #endif
 }
