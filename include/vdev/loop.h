@@ -39,8 +39,10 @@ VIRTQ_MUST_CHECK int vdev_loop_new(struct vdev_loop **out, const struct vdev_env
 /** Serve @p task (copied) on thread @p n % threads. Any thread. */
 VIRTQ_MUST_CHECK int vdev_loop_add(struct vdev_loop *l, unsigned n, const struct vdev_task *task);
 /**
- * Stop serving the task with this @p ctx; returns when it is not running and won't run again. Not
- * from inside a task.
+ * Stop serving the task with this @p ctx; returns when it is not running and won't run again. Any
+ * thread, but not from inside a task of the same loop thread.
+ * @return 0; 1: there is none (it may have ended by itself); VIRTQ_EBUSY: called from inside a
+ *         task; VIRTQ_EINVAL
  */
 VIRTQ_MUST_CHECK int vdev_loop_remove(struct vdev_loop *l, void *ctx);
 /** For loops without threads: serve until vdev_loop_stop(). */

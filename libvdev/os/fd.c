@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Event, timer and epoll descriptors; threads. */
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/timerfd.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -39,6 +41,26 @@ uint64_t vdev_os_drain(int fd)
 	do
 		got = read(fd, &n, sizeof(n));
 	while (got < 0 && errno == EINTR);
+	return got == (ssize_t)sizeof(n) ? n : 0;
+}
+
+uint64_t vdev_os_drain_foreign(int fd)
+{
+	uint64_t n = 0;
+	struct iovec iov = {.iov_base = &n, .iov_len = sizeof(n)};
+	ssize_t got;
+
+	do
+		got = preadv2(fd, &iov, 1, -1, RWF_NOWAIT);
+	while (got < 0 && errno == EINTR);
+	if (got < 0 && errno == EOPNOTSUPP) {
+		/* Not an eventfd, or an old kernel. */
+		struct pollfd p = {.fd = fd, .events = POLLIN};
+
+		if (vdev_os_nonblock(fd, 1) == 0 && poll(&p, 1, 0) == 1)
+			return vdev_os_drain(fd);
+		return 0;
+	}
 	return got == (ssize_t)sizeof(n) ? n : 0;
 }
 

@@ -22,6 +22,11 @@ VIRTQ_MUST_CHECK int vdev_os_eventfd(void);
 void vdev_os_signal(int fd);
 /* Make an eventfd or timer not readable. Returns what it counted, 0 when it was not readable. */
 uint64_t vdev_os_drain(int fd);
+/*
+ * The same for an eventfd that came from somebody else, who may have left it blocking or reads it as well. Never
+ * waits.
+ */
+uint64_t vdev_os_drain_foreign(int fd);
 /* A timer (CLOCK_MONOTONIC), not set. */
 VIRTQ_MUST_CHECK int vdev_os_timer(void);
 /* Readable @p ns from now (0: at once); UINT64_MAX: never. */

@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What an operation on a file consists of: splitting, going on after a short transfer, bouncing, falling back, and
+ * the meaning of errors. No system calls here; used by every engine.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+
+#include "file.h"
+
+#define MAX_RETRIES 1000       /* in a row, without any progress */
+#define MAX_STEP    (1u << 30) /* bytes of one buffer in one call */
+#define ZERO_PAGE   4096u
+#define ZERO_PAGES  64u
+
+/* Zeroes to write where the file system can't make any itself: one page, many times. */
+static const _Alignas(ZERO_PAGE) uint8_t zero_page[ZERO_PAGE];
+#define Z1                                                                                         \
+	{                                                                                              \
+		.iov_base = (void *)(uintptr_t)zero_page, .iov_len = ZERO_PAGE                             \
+	}
+#define Z4  Z1, Z1, Z1, Z1
+#define Z16 Z4, Z4, Z4, Z4
+
+/* Direct input and output want buffers that fit the device; others go through memory of ours. */
+static int aligned(const struct file_disk *d, const struct vdev_disk_io *io)
+{
+	for (uint32_t i = 0; i < io->niov; i++)
+		if (((uintptr_t)io->iov[i].base & (d->mem_align - 1)) != 0 ||
+		    (io->iov[i].len & (d->block_size - 1)) != 0)
+			return 0;
+	return 1;
+}
+
+static uint8_t first_stage(const struct file_disk *d, const struct vdev_disk_io *io)
+{
+	if (io->op == VDEV_DISK_FLUSH)
+		return FILE_SETTLE;
+	if (io->op == VDEV_DISK_DISCARD)
+		return FILE_PUNCH;
+	if (io->op != VDEV_DISK_WRITE_ZEROES)
+		return FILE_DATA;
+	if ((io->flags & VDEV_DISK_UNMAP) && !atomic_load_explicit(&d->no_punch, memory_order_relaxed))
+		return FILE_PUNCH;
+	return atomic_load_explicit(&d->no_zero_range, memory_order_relaxed) ? FILE_ZERO_WRITE
+	                                                                     : FILE_ZERO_RANGE;
+}
+
+static int check(const struct file_disk *d, const struct vdev_disk_io *io)
+{
+	if (io->op >= VDEV_DISK_SECURE_ERASE)
+		return VIRTQ_ENOTSUP;
+	if (io->op == VDEV_DISK_FLUSH)
+		return 0;
+	if (io->op != VDEV_DISK_READ && d->readonly)
+		return VIRTQ_EIO;
+	if (io->offset > INT64_MAX || io->len > INT64_MAX - io->offset)
+		return VIRTQ_EINVAL;
+	/* Half a block could only be written by reading the other half first, which nobody else may see. */
+	if (d->direct && ((io->offset | io->len) & (d->block_size - 1)) != 0)
+		return VIRTQ_EINVAL;
+	return 0;
+}
+
+int file_op_begin(struct file_channel *ch, struct vdev_disk_io *io)
+{
+	struct file_op *op = file_op(io);
+	int rc = check(ch->disk, io);
+
+	*op = (struct file_op){.ch = ch, .bounce = FILE_NO_BOUNCE};
+	if (rc < 0)
+		return rc;
+	op->stage = first_stage(ch->disk, io);
+	return ch->disk->direct && op->stage == FILE_DATA && !aligned(ch->disk, io);
+}
+
+/* The operation's place in its pieces moves on by n bytes; with copy, bytes move as well. */
+static void move(struct vdev_disk_io *io, uint64_t n, uint8_t *copy, int to_pieces)
+{
+	struct file_op *op = file_op(io);
+
+	op->done += n;
+	while (n > 0 && op->at < io->niov) {
+		uint8_t *base = (uint8_t *)io->iov[op->at].base + op->skip;
+		uint64_t left = io->iov[op->at].len - op->skip;
+		uint64_t part = left < n ? left : n;
+
+		if (copy != NULL) {
+			if (to_pieces)
+				memcpy(base, copy, (size_t)part);
+			else
+				memcpy(copy, base, (size_t)part);
+			copy += part;
+		}
+		n -= part;
+		op->skip += part;
+		if (part == left) {
+			op->at++;
+			op->skip = 0;
+		}
+	}
+}
+
+static uint8_t *bounce_of(const struct file_op *op)
+{
+	return op->ch->bounce + (size_t)op->bounce * FILE_BOUNCE_BYTES;
+}
+
+static void step_bounce(struct vdev_disk_io *io, struct file_step *s)
+{
+	struct file_op *op = file_op(io);
+	uint64_t left = io->len - op->done;
+
+	s->buf = bounce_of(op);
+	s->len = left < FILE_BOUNCE_BYTES ? left : FILE_BOUNCE_BYTES;
+	if (io->op == VDEV_DISK_WRITE) {
+		struct file_op here = *op;
+
+		move(io, s->len, s->buf, 0);
+		*op = here; /* it counts when it has been written */
+	}
+}
+
+static void step_data(struct vdev_disk_io *io, struct file_step *s)
+{
+	struct file_op *op = file_op(io);
+
+	s->kind = io->op == VDEV_DISK_READ ? FILE_READ : FILE_WRITE;
+	s->rw_flags = s->kind == FILE_WRITE && (io->flags & VDEV_DISK_FUA) ? RWF_DSYNC : 0;
+	s->offset = io->offset + op->done;
+	if (op->bounce != FILE_NO_BOUNCE) {
+		step_bounce(io, s);
+		return;
+	}
+	/* Skip pieces of no bytes: alone they would look like the end of the file. */
+	while (op->at + 1 < io->niov && io->iov[op->at].len == op->skip) {
+		op->at++;
+		op->skip = 0;
+	}
+	if (op->skip > 0 || op->at + 1 >= io->niov) {
+		/* The rest of one piece: the caller's list can't be changed to begin in the middle. */
+		uint64_t left = io->iov[op->at].len - op->skip;
+
+		s->buf = (uint8_t *)io->iov[op->at].base + op->skip;
+		s->len = left < MAX_STEP ? left : MAX_STEP;
+		return;
+	}
+	s->iov = (const struct iovec *)(const void *)&io->iov[op->at];
+	s->niov = io->niov - op->at < IOV_MAX ? io->niov - op->at : IOV_MAX;
+}
+
+static void step_zeroes(struct vdev_disk_io *io, struct file_step *s)
+{
+	static const struct iovec zeroes[ZERO_PAGES] = {Z16, Z16, Z16, Z16};
+	struct file_op *op = file_op(io);
+	uint64_t left = io->len - op->done;
+
+	s->kind = FILE_WRITE;
+	s->rw_flags = io->flags & VDEV_DISK_FUA ? RWF_DSYNC : 0;
+	s->offset = io->offset + op->done;
+	if (left < ZERO_PAGE) {
+		s->buf = (void *)(uintptr_t)zero_page;
+		s->len = left;
+		return;
+	}
+	s->iov = zeroes;
+	s->niov = left / ZERO_PAGE < ZERO_PAGES ? (unsigned)(left / ZERO_PAGE) : ZERO_PAGES;
+}
+
+void file_op_step(struct vdev_disk_io *io, struct file_step *out)
+{
+	*out = (struct file_step){.offset = io->offset, .len = io->len};
+	switch ((enum file_stage)file_op(io)->stage) {
+	case FILE_DATA:
+		step_data(io, out);
+		break;
+	case FILE_ZERO_WRITE:
+		step_zeroes(io, out);
+		break;
+	case FILE_PUNCH:
+		out->kind = FILE_ALLOCATE;
+		out->mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+		break;
+	case FILE_ZERO_RANGE:
+		out->kind = FILE_ALLOCATE;
+		out->mode = FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE;
+		break;
+	case FILE_SETTLE:
+		out->kind = FILE_SYNC;
+		break;
+	}
+}
+
+static int end(struct file_op *op, int result, int error)
+{
+	op->result = result;
+	op->error = error;
+	return 0;
+}
+
+static int unsupported(int error)
+{
+	return error == EOPNOTSUPP || error == ENOSYS || error == EPERM;
+}
+
+/* A step failed. Returns 1 when there is another way. */
+static int failed(struct vdev_disk_io *io, int error)
+{
+	struct file_op *op = file_op(io);
+	struct file_disk *d = op->ch->disk;
+
+	/* ECANCELED: the thread that submitted it ended; nobody cancels otherwise. */
+	if ((error == EINTR || error == EAGAIN || error == ECANCELED) && op->retries++ < MAX_RETRIES)
+		return 1;
+	if (op->stage == FILE_PUNCH && unsupported(error)) {
+		atomic_store_explicit(&d->no_punch, 1, memory_order_relaxed);
+		if (io->op == VDEV_DISK_DISCARD)
+			return end(op, 0, 0); /* a discard is a hint */
+		op->stage = FILE_ZERO_RANGE;
+		return 1;
+	}
+	if (op->stage == FILE_ZERO_RANGE && unsupported(error)) {
+		atomic_store_explicit(&d->no_zero_range, 1, memory_order_relaxed);
+		op->stage = FILE_ZERO_WRITE;
+		return 1;
+	}
+	if ((error == ENOSPC || error == EDQUOT || error == EFBIG) && !d->block_device)
+		return end(op, VIRTQ_ENOSPC, error);
+	if (error == ENOMEM)
+		return end(op, VIRTQ_ENOMEM, error);
+	return end(op, VIRTQ_EIO, error);
+}
+
+/* Data was transferred. Returns 1 when more is to do. */
+static int transferred(struct vdev_disk_io *io, uint64_t n)
+{
+	struct file_op *op = file_op(io);
+	const struct file_disk *d = op->ch->disk;
+
+	/* Direct transfers go on at a block only; the half block is done again. */
+	if (d->direct && op->done + n < io->len)
+		n &= ~(uint64_t)(d->block_size - 1);
+	if (n == 0) /* inside of the disk, so the file has become shorter */
+		return end(op, VIRTQ_EIO, ENODEV);
+	op->retries = 0;
+	if (op->bounce != FILE_NO_BOUNCE && io->op == VDEV_DISK_READ)
+		move(io, n, bounce_of(op), 1);
+	else
+		move(io, n, NULL, 0);
+	return op->done < io->len ? 1 : end(op, 0, 0);
+}
+
+int file_op_advance(struct vdev_disk_io *io, int result)
+{
+	struct file_op *op = file_op(io);
+
+	if (result < 0)
+		return failed(io, -result);
+	switch ((enum file_stage)op->stage) {
+	case FILE_DATA:
+	case FILE_ZERO_WRITE:
+		return transferred(io, (uint64_t)result);
+	case FILE_PUNCH:
+	case FILE_ZERO_RANGE:
+		if (!(io->flags & VDEV_DISK_FUA))
+			return end(op, 0, 0);
+		op->stage = FILE_SETTLE;
+		return 1;
+	case FILE_SETTLE:
+		break;
+	}
+	return end(op, 0, 0);
+}
+
+void file_op_report(struct vdev_disk_io *io)
+{
+	const struct file_op *op = file_op(io);
+	int event = VDEV_DISK_FAILED;
+
+	if (op->error == 0)
+		return;
+	if (op->result == VIRTQ_ENOSPC)
+		event = VDEV_DISK_FULL;
+	else if (op->error == ENODEV || op->error == ENXIO || op->error == ESTALE ||
+	         op->error == ENOSPC)
+		event = VDEV_DISK_GONE;
+	file_disk_event(op->ch->disk, event, -op->error);
+}
