@@ -100,15 +100,27 @@ struct vdev_function_ops {
 	void (*destroy)(struct vdev_function *fn);
 };
 
+/** A control operation that is under way. Private. */
+struct vdev_pending {
+	uint32_t on;
+	uint32_t parts; /* of the call itself, of the device; pins are counted apart */
+	int result;
+};
+
 /** A device function; first member of the device's own struct. Fields are private to core. */
 struct vdev_function {
 	const struct vdev_function_ops *ops;
 	struct vdev_env env;
 	struct vdev_attachment attachment;
 	struct virtq_mem *mem;
+	struct virtq_mem *old_mem; /* being replaced, until SET_MEM has ended */
 	struct virtq_log log;
-	uint32_t pins; /* buffers mapped with vdev_function_map() */
+	uint32_t lock;     /* guards what follows; never held over a callback */
+	uint32_t pins;     /* buffers mapped with vdev_function_map() */
+	uint32_t old_pins; /* those of them that lie in old_mem */
+	uint32_t active;   /* used since it was created or reset */
 	uint32_t quiesced;
+	struct vdev_pending pending[4]; /* RESET, QUIESCE, RESUME, SET_MEM */
 	uint64_t reserved[4];
 };
 

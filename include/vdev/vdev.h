@@ -132,6 +132,9 @@ struct vdev_owner {
 VIRTQ_MUST_CHECK int vdev_queue_set_owner(struct vdev *v, unsigned q,
                                           const struct vdev_owner *owner);
 
+/** 1 when queue @p q has an owner. Control thread. */
+int vdev_queue_owned(const struct vdev *v, unsigned q);
+
 /**
  * The driver notified queue @p q. Counts it; wakes the owner, or serves the queue at once where
  * there is none. Any thread if there is an owner.
@@ -163,7 +166,7 @@ uint64_t vdev_queue_deadline(const struct vdev *v, unsigned q);
 int vdev_queue_fd(const struct vdev *v, unsigned q);
 
 /**
- * Serve all queues once, for embedders with one thread.
+ * Serve all queues that have no owner once, for embedders with one thread.
  * @return 1 when there is more to do now, else 0
  */
 VIRTQ_MUST_CHECK int vdev_run(struct vdev *v, unsigned flags);
