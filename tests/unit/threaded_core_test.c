@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Queues with owners on threads of their own, control from another thread: operations are posted, end on the owners'
+ * threads, and nothing is lost. Meant for ThreadSanitizer too.
+ */
+#include <pthread.h>
+#include <sched.h>
+#include <string.h>
+#include <time.h>
+
+#include "check_main.h"
+#include "core_fixture.h"
+#include "state_buffer.h"
+
+/* An owner: runs its queue when woken, until it is told to go. */
+struct owner {
+	struct fixture *f;
+	unsigned q;
+	unsigned woken;
+	unsigned stop;
+	unsigned runs;
+	/* Requests that echo holds belong to this thread: how many it may finish. */
+	unsigned finish;
+	pthread_t thread;
+};
+
+static void wake(void *ctx)
+{
+	__atomic_store_n(&((struct owner *)ctx)->woken, 1, __ATOMIC_RELEASE);
+}
+
+static void *own(void *ctx)
+{
+	struct owner *o = ctx;
+
+	while (!__atomic_load_n(&o->stop, __ATOMIC_ACQUIRE)) {
+		unsigned n = __atomic_exchange_n(&o->finish, 0, __ATOMIC_ACQ_REL);
+
+		if (n != 0) {
+			echo_finish(&o->f->echo, n);
+			wake(o);
+		}
+		if (!__atomic_exchange_n(&o->woken, 0, __ATOMIC_ACQ_REL)) {
+			sched_yield();
+			continue;
+		}
+		o->runs++;
+		if (vdev_queue_run(o->f->v, o->q, VDEV_RUN_ARM))
+			wake(o);
+	}
+	return NULL;
+}
+
+static void owners_start(struct owner *o, struct fixture *f, unsigned n)
+{
+	for (unsigned q = 0; q < n; q++) {
+		struct vdev_owner owner = { wake, &o[q] };
+
+		o[q] = (struct owner){ .f = f, .q = q };
+		ck_assert_int_eq(vdev_queue_set_owner(f->v, q, &owner), 0);
+		ck_assert_int_eq(vdev_queue_owned(f->v, q), 1);
+		ck_assert_int_eq(pthread_create(&o[q].thread, NULL, own, &o[q]), 0);
+	}
+}
+
+static void owners_stop(struct owner *o, unsigned n)
+{
+	for (unsigned q = 0; q < n; q++) {
+		__atomic_store_n(&o[q].stop, 1, __ATOMIC_RELEASE);
+		ck_assert_int_eq(pthread_join(o[q].thread, NULL), 0);
+		ck_assert_int_eq(vdev_queue_set_owner(o[q].f->v, q, NULL), 0);
+	}
+}
+
+static uint64_t ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+/* Wait until *counter reaches n; a deadline instead of a sleep. */
+static void await(const unsigned *counter, unsigned n)
+{
+	uint64_t end = ms() + 20000;
+
+	while (__atomic_load_n(counter, __ATOMIC_ACQUIRE) < n) {
+		ck_assert_msg(ms() < end, "%u of %u", *counter, n);
+		sched_yield();
+	}
+}
+
+static void take_n(struct fixture *f, unsigned q, unsigned n)
+{
+	uint64_t end = ms() + 20000;
+	unsigned got = 0;
+
+	while (got < n) {
+		got += fixture_take(f, q);
+		ck_assert_uint_lt(ms(), end);
+		sched_yield();
+	}
+	ck_assert_uint_eq(got, n);
+}
+
+static void settle(int rc, struct fixture *f, int op, unsigned before)
+{
+	if (rc == VIRTQ_EAGAIN)
+		await(&f->done[op], before + 1);
+	else
+		ck_assert_int_eq(rc, 0);
+}
+
+static void reset_and_wait(struct fixture *f)
+{
+	unsigned before = f->done[VDEV_OP_RESET];
+
+	settle(vdev_set_status(f->v, 0), f, VDEV_OP_RESET, before);
+	ck_assert_uint_eq(vdev_status(f->v), 0);
+}
+
+static void begin(struct fixture *f, struct owner *o, int layout, unsigned n)
+{
+	fixture_init(f, layout, n);
+	fixture_watch(f);
+	owners_start(o, f, n);
+	ck_assert_int_eq(vdev_loopback_start(f->l), 0);
+}
+
+static void end(struct fixture *f, struct owner *o, unsigned n)
+{
+	reset_and_wait(f);
+	owners_stop(o, n);
+	fixture_fini(f);
+}
+
+START_TEST(requests_by_two_owners)
+{
+	struct vdev_counters counters;
+	struct owner o[2];
+	struct fixture f;
+
+	begin(&f, o, _i, 2);
+	for (int i = 0; i < 300; i++) {
+		unsigned n = 1 + (unsigned)i % 4;
+
+		for (unsigned q = 0; q < 2; q++) {
+			for (unsigned s = 0; s < n; s++)
+				fixture_add(&f, q, q * 8 + s, (uint8_t)(i + (int)s), 8, 8);
+			vdev_loopback_kick(f.l, q);
+		}
+		for (unsigned q = 0; q < 2; q++) {
+			take_n(&f, q, n);
+			vdev_queue_counters(f.v, q, &counters); /* any thread */
+			ck_assert_uint_le(counters.requests, 4 * (unsigned)(i + 1));
+			for (unsigned s = 0; s < n; s++)
+				ck_assert_uint_eq(fixture_in(&f, q * 8 + s)[0], (uint8_t)(i + (int)s));
+		}
+	}
+	ck_assert_uint_gt(o[0].runs, 0);
+	ck_assert_uint_gt(o[1].runs, 0);
+	end(&f, o, 2);
+}
+END_TEST
+
+START_TEST(reset_with_requests_out)
+{
+	struct owner o[1];
+	struct fixture f;
+
+	begin(&f, o, _i, 1);
+	for (unsigned round = 0; round < 30; round++) {
+		__atomic_store_n(&f.echo.hold, 1, __ATOMIC_RELAXED);
+		for (unsigned i = 0; i < 3; i++)
+			fixture_add(&f, 0, i, 1, 8, 8);
+		vdev_loopback_kick(f.l, 0);
+		await(&f.echo.nheld, 3);
+		ck_assert_int_eq(vdev_set_status(f.v, 0), VIRTQ_EAGAIN);
+		ck_assert_uint_ne(vdev_status(f.v), 0);
+		__atomic_store_n(&o[0].finish, 3, __ATOMIC_RELEASE);
+		await(&f.done[VDEV_OP_RESET], round + 1);
+		ck_assert_uint_eq(vdev_status(f.v), 0);
+		ck_assert_int_eq(vdev_queue_started(f.v, 0), 0);
+		ck_assert_int_eq(vdev_loopback_start(f.l), 0);
+	}
+	ck_assert_int_eq(vdev_set_status(f.v, 0), VIRTQ_EAGAIN); /* always posted where there is an owner */
+	await(&f.done[VDEV_OP_RESET], 31);
+	owners_stop(o, 1);
+	__atomic_store_n(&f.echo.hold, 0, __ATOMIC_RELAXED);
+	fixture_fini(&f);
+}
+END_TEST
+
+/* Control operations of all kinds under traffic. */
+START_TEST(control_under_traffic)
+{
+	static struct state_buffer b;
+	struct virtq_region region;
+	struct virtq_mem maps[2];
+	struct vdev_function *fn;
+	struct vdev_queue_setup setup = { 0 };
+	struct owner o[2];
+	struct fixture f;
+
+	begin(&f, o, _i, 2);
+	fn = vdev_function(f.v);
+	region = (struct virtq_region){ .gpa = FIXTURE_GPA, .len = FIXTURE_BYTES, .host = f.memory };
+	for (unsigned round = 0; round < 60; round++) {
+		unsigned done[8];
+
+		memcpy(done, f.done, sizeof(done));
+		for (unsigned q = 0; q < 2; q++) {
+			for (unsigned i = 0; i < 4; i++)
+				fixture_add(&f, q, 8 * q + i, 1, 8, 8);
+			vdev_loopback_kick(f.l, q);
+		}
+		switch (round % 5) {
+		case 0:
+			settle(vdev_function_quiesce(fn), &f, VDEV_OP_QUIESCE, done[VDEV_OP_QUIESCE]);
+			ck_assert_int_eq(vdev_function_save(fn, state_buffer_init(&b)), 0);
+			ck_assert_int_eq(vdev_function_resume(fn), 0);
+			break;
+		case 1:
+			if (round < 10) {
+				ck_assert_int_eq(virtq_mem_init(&maps[round / 5], &region, 1), 0);
+				settle(vdev_function_set_mem(fn, &maps[round / 5]), &f, VDEV_OP_SET_MEM,
+					done[VDEV_OP_SET_MEM]);
+				virtq_mem_unref(&maps[round / 5]);
+			}
+			break;
+		case 2:
+			settle(vdev_invalidate(f.v, 0, UINT64_MAX), &f, VDEV_OP_INVALIDATE,
+				done[VDEV_OP_INVALIDATE]);
+			break;
+		case 3:
+			settle(vdev_set_status(f.v, vdev_status(f.v) | VIRTQ_STATUS_SUSPEND), &f, VDEV_OP_SUSPEND,
+				done[VDEV_OP_SUSPEND]);
+			ck_assert_uint_eq(vdev_status(f.v) & VIRTQ_STATUS_DRIVER_OK, 0);
+			ck_assert_int_eq(vdev_set_status(f.v, vdev_status(f.v) | VIRTQ_STATUS_DRIVER_OK), 0);
+			break;
+		default:
+			settle(vdev_queue_stop(f.v, 0), &f, VDEV_OP_QUEUE_STOP, done[VDEV_OP_QUEUE_STOP]);
+			virtq_drv_state(vdev_loopback_drv(f.l, 0), &setup.state);
+			ck_assert_int_eq(vdev_queue_state(f.v, 0, &setup.state), 0);
+			ck_assert_int_eq(vdev_queue_start(f.v, 0, &setup), VIRTQ_EAGAIN);
+			break;
+		}
+		take_n(&f, 0, 4);
+		take_n(&f, 1, 4);
+	}
+	end(&f, o, 2);
+}
+END_TEST
+
+START_TEST(an_owned_queue_that_cannot_start_is_broken)
+{
+	struct vdev_queue_setup setup = { 0 };
+	struct owner o[1];
+	struct vdev_owner bad = { NULL, NULL };
+	struct fixture f;
+
+	begin(&f, o, _i, 1);
+	ck_assert_int_eq(vdev_queue_set_owner(f.v, 0, NULL), VIRTQ_EBUSY);
+	ck_assert_int_eq(vdev_queue_set_owner(f.v, 0, &bad), VIRTQ_EINVAL);
+	ck_assert_int_eq(vdev_queue_set_owner(f.v, 9, NULL), VIRTQ_EINVAL);
+	virtq_drv_state(vdev_loopback_drv(f.l, 0), &setup.state);
+	settle(vdev_queue_reset(f.v, 0), &f, VDEV_OP_QUEUE_RESET, 0);
+	f.echo.start_error = VIRTQ_EIO;
+	ck_assert_int_eq(vdev_queue_start(f.v, 0, &setup), VIRTQ_EAGAIN);
+	await(&f.broken, 1);
+	ck_assert_int_eq(vdev_queue_broken(f.v, 0), 1);
+	/* And then it can be stopped. */
+	settle(vdev_queue_stop(f.v, 0), &f, VDEV_OP_QUEUE_STOP, 0);
+	ck_assert_int_eq(vdev_queue_started(f.v, 0), 0);
+	f.echo.start_error = 0;
+	/* A start and a stop before the owner looks: nothing is left. */
+	for (int i = 0; i < 50; i++) {
+		unsigned before = f.done[VDEV_OP_QUEUE_STOP];
+
+		ck_assert_int_eq(vdev_queue_start(f.v, 0, &setup), VIRTQ_EAGAIN);
+		settle(vdev_queue_stop(f.v, 0), &f, VDEV_OP_QUEUE_STOP, before);
+	}
+	reset_and_wait(&f);
+	owners_stop(o, 1);
+	fixture_fini(&f);
+}
+END_TEST
+
+/* Configuration changes by the device while the driver reads by the rules of 2.5. */
+struct changer {
+	struct fixture *f;
+	unsigned stop;
+};
+
+static void *change(void *ctx)
+{
+	struct changer *c = ctx;
+
+	for (uint8_t i = 0; !__atomic_load_n(&c->stop, __ATOMIC_ACQUIRE); i++) {
+		uint8_t bytes[8];
+
+		memset(bytes, i, sizeof(bytes));
+		vdev_config_update(c->f->v, 0, bytes, sizeof(bytes));
+	}
+	return NULL;
+}
+
+START_TEST(configuration_is_read_whole)
+{
+	struct changer c;
+	pthread_t thread;
+	struct fixture f;
+	unsigned seen = 0;
+
+	fixture_init(&f, LAYOUT_SPLIT, 1);
+	vdev_config_update(f.v, 0, "\0\0\0\0\0\0\0\0", 8);
+	c = (struct changer){ .f = &f };
+	ck_assert_int_eq(pthread_create(&thread, NULL, change, &c), 0);
+	for (int i = 0; i < 20000; i++) {
+		uint32_t before = vdev_config_generation(f.v);
+		uint8_t a;
+		uint8_t b;
+
+		vdev_config_read(f.v, 0, &a, 1);
+		vdev_config_read(f.v, 7, &b, 1);
+		if (vdev_config_generation(f.v) == before) {
+			ck_assert_uint_eq(a, b);
+			seen++;
+		}
+	}
+	__atomic_store_n(&c.stop, 1, __ATOMIC_RELEASE);
+	ck_assert_int_eq(pthread_join(thread, NULL), 0);
+	ck_assert_uint_gt(seen, 0);
+	fixture_fini(&f);
+}
+END_TEST
+
+void test_suites(SRunner *runner)
+{
+	Suite *suite = suite_create("threaded_core");
+	TCase *tc = tcase_create("threaded_core");
+
+	tcase_set_timeout(tc, 120);
+	tcase_add_loop_test(tc, requests_by_two_owners, 0, LAYOUTS);
+	tcase_add_loop_test(tc, reset_with_requests_out, 0, LAYOUTS);
+	tcase_add_loop_test(tc, control_under_traffic, 0, LAYOUTS);
+	tcase_add_loop_test(tc, an_owned_queue_that_cannot_start_is_broken, 0, LAYOUTS);
+	tcase_add_test(tc, configuration_is_read_whole);
+	suite_add_tcase(suite, tc);
+	srunner_add_suite(runner, suite);
+}
