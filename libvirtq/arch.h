@@ -29,9 +29,25 @@
 #define le64(x) ((uint64_t)(x))
 #endif
 
+/* ThreadSanitizer does not see fences: there, each access carries the order that they give it. */
+#ifdef __SANITIZE_THREAD__
+#define UNDER_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define UNDER_TSAN 1
+#endif
+#endif
+#ifdef UNDER_TSAN
+#define LOAD_ORDER  __ATOMIC_ACQUIRE
+#define STORE_ORDER __ATOMIC_RELEASE
+#else
+#define LOAD_ORDER  __ATOMIC_RELAXED
+#define STORE_ORDER __ATOMIC_RELAXED
+#endif
+
 #if __GCC_ATOMIC_INT_LOCK_FREE == 2
-#define load_once(p)     __atomic_load_n(p, __ATOMIC_RELAXED)
-#define store_once(p, v) __atomic_store_n(p, v, __ATOMIC_RELAXED)
+#define load_once(p)     __atomic_load_n(p, LOAD_ORDER)
+#define store_once(p, v) __atomic_store_n(p, v, STORE_ORDER)
 #else
 /* Such a compiler calls a library even for what the machine does in one access (ARMv6-M). */
 #define load_once(p)     (*(const volatile __typeof__(*(p)) *)(p))

@@ -31,7 +31,10 @@ static void log_entry(void *ctx, const struct vdev_log_entry *entry)
 	struct fixture *f = ctx;
 
 	__atomic_fetch_add(&f->logs, 1, __ATOMIC_RELAXED);
+	while (__atomic_exchange_n(&f->log_lock, 1, __ATOMIC_ACQUIRE))
+		;
 	f->last_log = *entry;
+	__atomic_store_n(&f->log_lock, 0, __ATOMIC_RELEASE);
 }
 
 static uint64_t now(void *ctx)
@@ -104,7 +107,7 @@ void fixture_start(struct fixture *f)
 
 static void watch_config(void *ctx)
 {
-	((struct fixture *)ctx)->config_changes++;
+	__atomic_fetch_add(&((struct fixture *)ctx)->config_changes, 1, __ATOMIC_RELAXED);
 }
 
 static void watch_done(void *ctx, int op, unsigned queue, int result)
@@ -122,9 +125,9 @@ static void watch_broken(void *ctx, unsigned queue, const struct virtq_fault *fa
 	struct fixture *f = ctx;
 
 	(void)queue;
-	f->broken++;
-	f->fault = *fault;
 	ck_assert_int_ne(vdev_status(f->v) & VIRTQ_STATUS_NEEDS_RESET, 0);
+	f->fault = *fault;
+	__atomic_fetch_add(&f->broken, 1, __ATOMIC_RELEASE);
 }
 
 void fixture_watch(struct fixture *f)

@@ -25,6 +25,7 @@ struct fixture {
 	unsigned config_changes;
 	unsigned logs;
 	struct vdev_log_entry last_log;
+	unsigned log_lock;
 	/* Told by an attachment of the test's own, see fixture_watch(). */
 	unsigned done[8];
 	int done_result[8];

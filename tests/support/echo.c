@@ -26,12 +26,13 @@ static void echo(struct vdev_queue *q, const struct virtq_chain *c)
 
 static void keep(struct echo *e, struct vdev_queue *q, const struct virtq_chain *c)
 {
-	struct echo_held *h = &e->held[e->nheld++];
+	struct echo_held *h = &e->held[e->nheld];
 
 	h->q = q;
 	h->chain = *c;
 	memcpy(h->iov, c->iov, (c->nread + c->nwrite) * sizeof(h->iov[0]));
 	h->chain.iov = h->iov;
+	__atomic_store_n(&e->nheld, e->nheld + 1, __ATOMIC_RELEASE);
 }
 
 static uint32_t process(void *model, struct vdev_queue *q, const struct virtq_chain *chains,
@@ -39,14 +40,16 @@ static uint32_t process(void *model, struct vdev_queue *q, const struct virtq_ch
 {
 	struct echo *e = model;
 
-	e->offered += n;
-	e->bursts++;
+	__atomic_fetch_add(&e->offered, n, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&e->bursts, 1, __ATOMIC_RELAXED);
 	for (uint32_t i = 0; i < n; i++) {
-		if (i == e->take || (e->hold && e->nheld == ECHO_HELD))
+		int hold = __atomic_load_n(&e->hold, __ATOMIC_RELAXED);
+
+		if (i == e->take || (hold && e->nheld == ECHO_HELD))
 			return i;
 		if (e->fault)
 			vdev_queue_fault(q, &chains[i], "echo was told to fail");
-		else if (e->hold)
+		else if (hold)
 			keep(e, q, &chains[i]);
 		else
 			echo(q, &chains[i]);
@@ -66,20 +69,20 @@ void echo_finish(struct echo *e, uint32_t n)
 		e->held[i - n] = e->held[i];
 		e->held[i - n].chain.iov = e->held[i - n].iov;
 	}
-	e->nheld -= n;
+	__atomic_store_n(&e->nheld, e->nheld - n, __ATOMIC_RELEASE);
 }
 
 static int poll(void *model, struct vdev_queue *q)
 {
 	(void)q;
-	((struct echo *)model)->polls++;
+	__atomic_fetch_add(&((struct echo *)model)->polls, 1, __ATOMIC_RELAXED);
 	return 0;
 }
 
 static int arm(void *model, struct vdev_queue *q)
 {
 	(void)q;
-	((struct echo *)model)->arms++;
+	__atomic_fetch_add(&((struct echo *)model)->arms, 1, __ATOMIC_RELAXED);
 	return 0;
 }
 

@@ -33,12 +33,11 @@ static void config_changed(void *ctx)
 static void target_init(struct target *t, struct fixture *f, uint32_t nqueues)
 {
 	struct vdev_attachment a = {
-		.size = sizeof(a), .interrupt = interrupt, .config_changed = config_changed, .ctx = t
-	};
+		.size = sizeof(a), .interrupt = interrupt, .config_changed = config_changed, .ctx = t};
 
 	memset(t, 0, sizeof(*t));
 	ck_assert_int_eq(echo_new(&t->echo, &f->env, nqueues, 64), 0);
-	t->region = (struct virtq_region){ .gpa = FIXTURE_GPA, .len = FIXTURE_BYTES, .host = f->memory };
+	t->region = (struct virtq_region){.gpa = FIXTURE_GPA, .len = FIXTURE_BYTES, .host = f->memory};
 	ck_assert_int_eq(virtq_mem_init(&t->mem, &t->region, 1), 0);
 	ck_assert_int_eq(vdev_function_set_mem(vdev_function(t->echo.v), &t->mem), 0);
 	ck_assert_int_eq(vdev_function_attach(vdev_function(t->echo.v), &a), 0);
@@ -82,8 +81,8 @@ static void expect_same(struct vdev *a, struct vdev *b)
 	ck_assert_mem_eq(ca, cb, sizeof(ca));
 	ck_assert_uint_eq(vdev_config_generation(a), vdev_config_generation(b));
 	for (unsigned q = 0; q < vdev_queue_count(a); q++) {
-		struct virtq_state sa = { 0 };
-		struct virtq_state sb = { 0 };
+		struct virtq_state sa = {0};
+		struct virtq_state sb = {0};
 
 		ck_assert_int_eq(vdev_queue_started(a, q), vdev_queue_started(b, q));
 		ck_assert_int_eq(vdev_queue_broken(a, q), vdev_queue_broken(b, q));
@@ -120,7 +119,7 @@ static void round_trip(struct fixture *f)
 
 START_TEST(every_step_of_a_driver)
 {
-	struct vdev_queue_setup setup[2] = { 0 };
+	struct vdev_queue_setup setup[2] = {0};
 	struct virtq_features features;
 	uint8_t status = 0;
 	struct fixture f;
@@ -311,16 +310,16 @@ static void reseal(struct state_buffer *b)
 		uint32_t n = (uint32_t)at[8] | (uint32_t)at[9] << 8 | (uint32_t)at[10] << 16;
 		uint32_t crc = vdev_crc32(vdev_crc32(0, at, 12), at + 16, n);
 
-		w = (struct vdev_writer){ .buf = at + 12, .cap = 4 };
+		w = (struct vdev_writer){.buf = at + 12, .cap = 4};
 		vdev_put32(&w, crc);
 		at += 16 + n;
 	}
-	w = (struct vdev_writer){ .buf = device + 8, .cap = 8 };
+	w = (struct vdev_writer){.buf = device + 8, .cap = 8};
 	vdev_put32(&w, (uint32_t)len);
 	vdev_put32(&w, vdev_crc32(vdev_crc32(0, device, 12), device + 16, len));
-	w = (struct vdev_writer){ .buf = b->bytes + 32, .cap = 4 };
+	w = (struct vdev_writer){.buf = b->bytes + 32, .cap = 4};
 	vdev_put32(&w, (uint32_t)(b->len - 48));
-	w = (struct vdev_writer){ .buf = b->bytes + 44, .cap = 4 };
+	w = (struct vdev_writer){.buf = b->bytes + 44, .cap = 4};
 	vdev_put32(&w, vdev_crc32(0, b->bytes, 44));
 }
 
@@ -344,36 +343,36 @@ START_TEST(contradictions_are_refused)
 		int value;
 		const char *why;
 	} cases[] = {
-		{ 1, 32 + 16 + 3, 0x80, "feature that is not offered" },
-		{ 1, 32 + 16 + 4, 0x00, "no VERSION_1" },
-		{ 1, 64 + 4, 9, "queue beyond the last" },
-		{ 1, 64 + 4, 1, "the same queue twice" },
-		{ 1, 64 + 16, 0, "size 0" },
-		{ 1, 64 + 17, 1, "size above the largest" },
-		{ 1, 64 + 20, 0, "queue that is not enabled" },
-		{ 1, 64 + 24, 1, "ring that is not aligned" },
-		{ 1, 64 + 27, 0, "ring outside of memory" },
-		{ 1, 160 + 16, 0x04, "DRIVER_OK without FEATURES_OK" },
-		{ 1, 160 + 16, 0x1f, "suspended and live" },
-		{ 1, 160 + 16, 0x1b, "suspended, but the configuration is not" },
-		{ 1, 160 + 16, 0x20, "unknown status bit" },
-		{ 1, 160 + 16, 0x03, "queues without features" },
-		{ 1, 160 + 12, 2, "part with another length" },
-		{ 1, 160 + 1, 9, "part that is not known" },
-		{ 1, 3, 1, "reserved byte" },
-		{ 2, 0, 9, "positions of a queue beyond the last" },
-		{ 2, 0, 1, "positions of one queue twice" },
-		{ 2, 2, 3, "broken queue on a healthy device" },
-		{ 2, 3, 1, "unknown flag of a queue" },
-		{ 2, 10, 0x80, "unknown flag of a ring" },
-		{ 2, 12, 1, "reserved word" },
-		{ 2, 16, 1, "log address without its flag" },
-		{ 3, 0, 0x7f, "another device type" },
-		{ 3, 4, 3, "another number of queues" },
-		{ 3, 8, 15, "another length of the configuration" },
-		{ 3, 16, 1, "configuration frozen, but not suspended" },
-		{ 3, 16, 0x80, "unknown flag of the configuration" },
-		{ 4, 1, 0x0b, "model's state that it refuses" },
+		{1, 32 + 16 + 3, 0x80, "feature that is not offered"},
+		{1, 32 + 16 + 4, 0x00, "no VERSION_1"},
+		{1, 64 + 4, 9, "queue beyond the last"},
+		{1, 64 + 4, 1, "the same queue twice"},
+		{1, 64 + 16, 0, "size 0"},
+		{1, 64 + 17, 1, "size above the largest"},
+		{1, 64 + 20, 0, "queue that is not enabled"},
+		{1, 64 + 24, 1, "ring that is not aligned"},
+		{1, 64 + 27, 0, "ring outside of memory"},
+		{1, 160 + 16, 0x04, "DRIVER_OK without FEATURES_OK"},
+		{1, 160 + 16, 0x1f, "suspended and live"},
+		{1, 160 + 16, 0x1b, "suspended, but the configuration is not"},
+		{1, 160 + 16, 0x20, "unknown status bit"},
+		{1, 160 + 16, 0x03, "queues without features"},
+		{1, 160 + 12, 2, "part with another length"},
+		{1, 160 + 1, 9, "part that is not known"},
+		{1, 3, 1, "reserved byte"},
+		{2, 0, 9, "positions of a queue beyond the last"},
+		{2, 0, 1, "positions of one queue twice"},
+		{2, 2, 3, "broken queue on a healthy device"},
+		{2, 3, 1, "unknown flag of a queue"},
+		{2, 10, 0x80, "unknown flag of a ring"},
+		{2, 12, 1, "reserved word"},
+		{2, 16, 1, "log address without its flag"},
+		{3, 0, 0x7f, "another device type"},
+		{3, 4, 3, "another number of queues"},
+		{3, 8, 15, "another length of the configuration"},
+		{3, 16, 1, "configuration frozen, but not suspended"},
+		{3, 16, 0x80, "unknown flag of the configuration"},
+		{4, 1, 0x0b, "model's state that it refuses"},
 	};
 	static struct state_buffer good;
 	static struct state_buffer b;

@@ -54,9 +54,9 @@ static void *own(void *ctx)
 static void owners_start(struct owner *o, struct fixture *f, unsigned n)
 {
 	for (unsigned q = 0; q < n; q++) {
-		struct vdev_owner owner = { wake, &o[q] };
+		struct vdev_owner owner = {wake, &o[q]};
 
-		o[q] = (struct owner){ .f = f, .q = q };
+		o[q] = (struct owner){.f = f, .q = q};
 		ck_assert_int_eq(vdev_queue_set_owner(f->v, q, &owner), 0);
 		ck_assert_int_eq(vdev_queue_owned(f->v, q), 1);
 		ck_assert_int_eq(pthread_create(&o[q].thread, NULL, own, &o[q]), 0);
@@ -184,7 +184,8 @@ START_TEST(reset_with_requests_out)
 		ck_assert_int_eq(vdev_queue_started(f.v, 0), 0);
 		ck_assert_int_eq(vdev_loopback_start(f.l), 0);
 	}
-	ck_assert_int_eq(vdev_set_status(f.v, 0), VIRTQ_EAGAIN); /* always posted where there is an owner */
+	ck_assert_int_eq(vdev_set_status(f.v, 0),
+	                 VIRTQ_EAGAIN); /* always posted where there is an owner */
 	await(&f.done[VDEV_OP_RESET], 31);
 	owners_stop(o, 1);
 	__atomic_store_n(&f.echo.hold, 0, __ATOMIC_RELAXED);
@@ -199,13 +200,13 @@ START_TEST(control_under_traffic)
 	struct virtq_region region;
 	struct virtq_mem maps[2];
 	struct vdev_function *fn;
-	struct vdev_queue_setup setup = { 0 };
+	struct vdev_queue_setup setup = {0};
 	struct owner o[2];
 	struct fixture f;
 
 	begin(&f, o, _i, 2);
 	fn = vdev_function(f.v);
-	region = (struct virtq_region){ .gpa = FIXTURE_GPA, .len = FIXTURE_BYTES, .host = f.memory };
+	region = (struct virtq_region){.gpa = FIXTURE_GPA, .len = FIXTURE_BYTES, .host = f.memory};
 	for (unsigned round = 0; round < 60; round++) {
 		unsigned done[8];
 
@@ -225,17 +226,17 @@ START_TEST(control_under_traffic)
 			if (round < 10) {
 				ck_assert_int_eq(virtq_mem_init(&maps[round / 5], &region, 1), 0);
 				settle(vdev_function_set_mem(fn, &maps[round / 5]), &f, VDEV_OP_SET_MEM,
-					done[VDEV_OP_SET_MEM]);
+				       done[VDEV_OP_SET_MEM]);
 				virtq_mem_unref(&maps[round / 5]);
 			}
 			break;
 		case 2:
 			settle(vdev_invalidate(f.v, 0, UINT64_MAX), &f, VDEV_OP_INVALIDATE,
-				done[VDEV_OP_INVALIDATE]);
+			       done[VDEV_OP_INVALIDATE]);
 			break;
 		case 3:
-			settle(vdev_set_status(f.v, vdev_status(f.v) | VIRTQ_STATUS_SUSPEND), &f, VDEV_OP_SUSPEND,
-				done[VDEV_OP_SUSPEND]);
+			settle(vdev_set_status(f.v, vdev_status(f.v) | VIRTQ_STATUS_SUSPEND), &f,
+			       VDEV_OP_SUSPEND, done[VDEV_OP_SUSPEND]);
 			ck_assert_uint_eq(vdev_status(f.v) & VIRTQ_STATUS_DRIVER_OK, 0);
 			ck_assert_int_eq(vdev_set_status(f.v, vdev_status(f.v) | VIRTQ_STATUS_DRIVER_OK), 0);
 			break;
@@ -255,9 +256,9 @@ END_TEST
 
 START_TEST(an_owned_queue_that_cannot_start_is_broken)
 {
-	struct vdev_queue_setup setup = { 0 };
+	struct vdev_queue_setup setup = {0};
 	struct owner o[1];
-	struct vdev_owner bad = { NULL, NULL };
+	struct vdev_owner bad = {NULL, NULL};
 	struct fixture f;
 
 	begin(&f, o, _i, 1);
@@ -315,7 +316,7 @@ START_TEST(configuration_is_read_whole)
 
 	fixture_init(&f, LAYOUT_SPLIT, 1);
 	vdev_config_update(f.v, 0, "\0\0\0\0\0\0\0\0", 8);
-	c = (struct changer){ .f = &f };
+	c = (struct changer){.f = &f};
 	ck_assert_int_eq(pthread_create(&thread, NULL, change, &c), 0);
 	for (int i = 0; i < 20000; i++) {
 		uint32_t before = vdev_config_generation(f.v);
