@@ -57,7 +57,7 @@ static int blk_features_ok(void *model, const struct virtq_features *accepted)
 	struct blk_device *b = model;
 	uint8_t status = vdev_status(b->v);
 
-	/* Only in a negotiation, not when a saved state is looked at: 5.2.5.2, the cache mode without FLUSH. */
+	/* 5.2.5.2: the mode without FLUSH. Only in a negotiation, not when a state is looked at. */
 	if (status & VIRTQ_STATUS_DRIVER && !(status & VIRTQ_STATUS_FEATURES_OK) &&
 	    virtq_features_has(accepted, VDEV_BLK_F_CONFIG_WCE) &&
 	    !virtq_features_has(accepted, VDEV_BLK_F_FLUSH))

@@ -119,7 +119,7 @@ void blk_queue_end(void *model, struct vdev_queue *q)
 	b->env.free(b->env.ctx, bq, bq->bytes);
 }
 
-/* Operations of a disk can't be taken back; what can be left out is the rest of a request of several ranges. */
+/* Operations of a disk can't be taken back; the rest of a request of several ranges is left out. */
 void blk_queue_drain(void *model, struct vdev_queue *q, int cancel)
 {
 	struct blk_queue *bq = vdev_queue_priv(q);

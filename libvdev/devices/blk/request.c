@@ -5,7 +5,7 @@
  * (2.7.4: framing means nothing).
  *
  * The used length is what was really written from the start of the writable part on (2.7.8.2): all
- * of it for a read that went well, nothing for one that failed. See docs/adr.
+ * of it for a read that went well, nothing for one that failed. See docs/adr/0002.
  */
 #include "blk.h"
 
@@ -46,7 +46,7 @@ static inline void read_header(const struct virtq_chain *c, struct header *h)
 	blk_fix(h->sector);
 }
 
-/* Complete: data bytes were written at the start of the writable part, and the status at its end. */
+/* Complete: data bytes were written at the start of the writable part, the status at its end. */
 static inline void complete(struct vdev_queue *q, const struct virtq_chain *c, uint8_t *status,
                             uint8_t code, uint32_t data, uint64_t payload_in, uint64_t payload_out)
 {
@@ -361,7 +361,7 @@ static enum begun begin_lifetime(struct blk_queue *bq, const struct virtq_chain 
 	return answer(bq, c, BLK_S_OK, (uint32_t)vdev_chain_write(c, 0, bytes, sizeof(bytes)));
 }
 
-/* All types but IN and OUT. A type whose feature was not negotiated is refused like an unknown one. */
+/* All types but IN and OUT. One whose feature was not negotiated is refused like an unknown one. */
 static enum begun begin_other(struct blk_queue *bq, const struct virtq_chain *c, uint32_t type,
                               struct blk_req **out)
 {
@@ -416,7 +416,7 @@ static inline enum begun begin(struct blk_queue *bq, const struct virtq_chain *c
 	return begin_other(bq, c, h.type, out);
 }
 
-/* Submit what next operations have come together. The list may grow again meanwhile, by one per request ended. */
+/* Submit the next operations of requests of several. The list may grow again meanwhile. */
 static void submit_next(struct blk_queue *bq)
 {
 	struct vdev_disk_io *ios[VDEV_BURST];
