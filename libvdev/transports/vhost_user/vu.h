@@ -1,0 +1,413 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Inside the vhost-user back-end.
+ *
+ * Everything here belongs to the control thread, except for what is marked "any": that is read or written by queue
+ * owners too, in the callbacks of the attachment. Owners never see a descriptor that control may close: theirs are
+ * slots, descriptor numbers that live as long as the back-end and are pointed elsewhere by the kernel (dup3).
+ */
+#ifndef VDEV_VHOST_USER_VU_H
+#define VDEV_VHOST_USER_VU_H
+
+#include <pthread.h>
+#include <string.h>
+
+#include <vdev/vhost_user.h>
+
+#include "../../os/os.h"
+
+enum vu_request {
+	VU_GET_FEATURES = 1,
+	VU_SET_FEATURES = 2,
+	VU_SET_OWNER = 3,
+	VU_RESET_OWNER = 4,
+	VU_SET_MEM_TABLE = 5,
+	VU_SET_LOG_BASE = 6,
+	VU_SET_LOG_FD = 7,
+	VU_SET_VRING_NUM = 8,
+	VU_SET_VRING_ADDR = 9,
+	VU_SET_VRING_BASE = 10,
+	VU_GET_VRING_BASE = 11,
+	VU_SET_VRING_KICK = 12,
+	VU_SET_VRING_CALL = 13,
+	VU_SET_VRING_ERR = 14,
+	VU_GET_PROTOCOL_FEATURES = 15,
+	VU_SET_PROTOCOL_FEATURES = 16,
+	VU_GET_QUEUE_NUM = 17,
+	VU_SET_VRING_ENABLE = 18,
+	VU_SET_BACKEND_REQ_FD = 21,
+	VU_GET_CONFIG = 24,
+	VU_SET_CONFIG = 25,
+	VU_RESET_DEVICE = 34,
+	VU_VRING_KICK = 35,
+	VU_GET_MAX_MEM_SLOTS = 36,
+	VU_ADD_MEM_REG = 37,
+	VU_REM_MEM_REG = 38,
+	VU_SET_STATUS = 39,
+	VU_GET_STATUS = 40,
+	VU_REQUESTS = 41
+};
+
+enum vu_backend_request { VU_BE_CONFIG_CHANGE = 2, VU_BE_VRING_CALL = 4, VU_BE_VRING_ERR = 5 };
+
+enum vu_protocol {
+	VU_PROTO_MQ = 0,
+	VU_PROTO_LOG_SHMFD = 1,
+	VU_PROTO_REPLY_ACK = 3,
+	VU_PROTO_BACKEND_REQ = 5,
+	VU_PROTO_CONFIG = 9,
+	VU_PROTO_BACKEND_SEND_FD = 10,
+	VU_PROTO_RESET_DEVICE = 13,
+	VU_PROTO_INBAND = 14,
+	VU_PROTO_MEM_SLOTS = 15,
+	VU_PROTO_STATUS = 16
+};
+
+/* Bits of SET_FEATURES that are the protocol's and not the device's. */
+enum { VU_F_LOG_ALL = 26, VU_F_PROTOCOL = 30 };
+
+enum {
+	VU_VERSION = 1,
+	VU_FLAG_REPLY = 1 << 2,
+	VU_FLAG_NEED_REPLY = 1 << 3,
+	VU_NOFD = 1 << 8,
+	VU_ADDR_LOG = 1,
+	VU_MAX_FDS = 8,
+	VU_TABLE_REGIONS = 8,
+	VU_MAX_CONFIG = 256,
+	VU_CONFIG_HEADER = 12,
+	VU_LOG_PAGE_SHIFT = 12,
+	VU_MAX_PAYLOAD = 8 + 32 * VU_TABLE_REGIONS + 16
+};
+
+struct vu_header {
+	uint32_t request;
+	uint32_t flags;
+	uint32_t size;
+};
+
+/* Payloads as they come: native byte order. */
+struct vu_vring_state {
+	uint32_t index;
+	uint32_t num;
+};
+
+struct vu_vring_addr {
+	uint32_t index;
+	uint32_t flags;
+	uint64_t desc;
+	uint64_t used;
+	uint64_t avail;
+	uint64_t log;
+};
+
+struct vu_region_desc {
+	uint64_t gpa;
+	uint64_t len;
+	uint64_t uva;
+	uint64_t offset;
+};
+
+struct vu_mem_table {
+	uint32_t count;
+	uint32_t padding;
+	struct vu_region_desc regions[VU_TABLE_REGIONS];
+};
+
+struct vu_mem_reg {
+	uint64_t padding;
+	struct vu_region_desc region;
+};
+
+struct vu_log_desc {
+	uint64_t bytes;
+	uint64_t offset;
+};
+
+struct vu_config {
+	uint32_t offset;
+	uint32_t size;
+	uint32_t flags;
+	uint8_t bytes[VU_MAX_CONFIG];
+};
+
+/* The message being received or carried out: a private copy, read once. */
+struct vu_message {
+	struct vu_header h;
+	__extension__ union {
+		uint64_t u64;
+		struct vu_vring_state state;
+		struct vu_vring_addr addr;
+		struct vu_mem_table table;
+		struct vu_mem_reg reg;
+		struct vu_log_desc log;
+		struct vu_config config;
+		uint8_t bytes[VU_MAX_PAYLOAD];
+	};
+	size_t have; /* bytes received, header included */
+	int fds[VU_MAX_FDS];
+	unsigned nfds;
+	const struct vu_entry *entry;
+};
+
+/* What epoll tells about. */
+enum vu_source_kind { VU_LISTENER, VU_CONNECTION, VU_WAKE, VU_BACKEND, VU_KICK, VU_PORT };
+struct vu_source {
+	enum vu_source_kind kind;
+	struct vu_ring *ring;
+};
+
+/* How a vring's notifications leave. any: atomic. */
+enum vu_notify { VU_NOTIFY_NONE, VU_NOTIFY_FD };
+
+/* A descriptor number that owners may write to at any time. */
+struct vu_slot {
+	int fd;
+	uint32_t set; /* any: enum vu_notify */
+};
+
+struct vu_ring {
+	struct vdev_vhost_user *vu;
+	unsigned index;
+	struct vdev_port *port;
+	struct vdev_task task; /* the port's */
+	struct vu_source kick_source;
+	struct vu_source port_source;
+	struct vu_vring_addr addr;
+	uint32_t num;
+	uint32_t base; /* as SET_VRING_BASE has it */
+	int has_num;
+	int has_addr;
+	int has_base;
+	int enabled;
+	int kicked;        /* it may start as soon as all is known */
+	int started;       /* the core's queue is */
+	int kick_fd;       /* or -1 */
+	int watched;       /* kick_fd is in our epoll */
+	int hot;           /* its port has more to do, where we serve it */
+	uint64_t used_log; /* while started */
+	uint32_t polled;   /* any: no kicks will come, look all the time */
+	struct vu_slot call;
+	struct vu_slot err;
+	uint32_t call_due; /* any: to be told over the back-end channel */
+	uint32_t err_due;  /* any */
+};
+
+/* A mapped region, shared by the table and by snapshots. */
+struct vu_region {
+	uint32_t refs; /* any: atomic */
+	struct vdev_env env;
+	struct vu_region_desc d;
+	struct vdev_os_map map;
+	void *host;
+};
+
+/* The guest's log, mapped. */
+struct vu_log {
+	struct vdev_os_map map;
+	struct virtq_dirty dirty;
+	uint64_t bytes;
+};
+
+/* The channel for our requests. */
+struct vu_channel {
+	pthread_mutex_t lock;
+	int fd;
+	int unanswered; /* a request is out whose answer we wait for */
+	int stuck;      /* the socket is full; epoll watches for room */
+	uint8_t in[20];
+	size_t have;
+	uint32_t config_due; /* any */
+};
+
+struct vdev_vhost_user;
+/* Goes on when a control operation has ended. 0, < 0 or VIRTQ_EAGAIN as handlers. */
+typedef int (*vu_then)(struct vdev_vhost_user *vu, int rc);
+
+struct vdev_vhost_user {
+	struct vdev_env env;
+	struct vdev *v;
+	struct vdev_function *fn;
+	struct vdev_vhost_user_config cfg;
+	char *path;
+	size_t path_bytes;
+	size_t bytes;
+	int ep;
+	int wake;
+	int dummy; /* what slots point to when they are not set */
+	int listener;
+	int fd;      /* the connection, or -1 */
+	int watched; /* fd is in our epoll */
+	int closing;
+	int over;      /* there will be no further connection */
+	uint32_t idle; /* runs since epoll was asked, while busy polling */
+	struct vu_source listener_source, connection_source, wake_source, backend_source;
+
+	struct vu_message m;
+	uint8_t reply[VU_MAX_PAYLOAD];
+	size_t reply_len;
+	const char *why;
+
+	/* The control operation that is waited for. */
+	vu_then then;
+	vu_then stopped; /* after vu_stop_all() */
+	vu_then reset;   /* after vu_reset() */
+	unsigned next;
+	int expect_op; /* any */
+	unsigned expect_queue;
+	uint32_t ended; /* any: 1 when it has, with this result: */
+	int result;
+
+	uint64_t offered;
+	uint64_t protocol_offered;
+	uint64_t protocol; /* any */
+	uint64_t features; /* as SET_FEATURES said, the device's part */
+	int has_features;
+	int protocol_acked; /* bit 30 */
+	int log_all;
+	struct virtq_features last; /* of the last ring that started in this connection */
+	int any_ring;
+	int warned;
+
+	struct vu_region **regions; /* sorted by guest address */
+	struct vu_region **spare;   /* room for the next table */
+	unsigned nregions;
+	unsigned max_regions;
+
+	struct vu_log *log;
+	struct vu_log *old_log;
+	struct vu_slot log_call;
+	uint32_t log_on; /* any */
+
+	struct vu_channel channel;
+	unsigned nrings;
+	struct vu_ring rings[];
+};
+
+/* What a message may look like and when it may come. */
+struct vu_entry {
+	const char *name;
+	int (*handle)(struct vdev_vhost_user *vu, struct vu_message *m);
+	uint16_t min; /* payload, bytes */
+	uint16_t max;
+	uint8_t min_fds;
+	uint8_t max_fds;
+	uint8_t kind; /* enum vu_kind */
+	int8_t needs; /* bit of the protocol features, or -1 */
+};
+enum vu_kind {
+	VU_PLAIN,
+	VU_REPLIES,      /* has an answer of its own */
+	VU_FD_BY_FLAG,   /* one descriptor, none with VU_NOFD */
+	VU_WHILE_STOPPED /* not while a ring runs */
+};
+
+static inline int vu_has(const struct vdev_vhost_user *vu, unsigned bit)
+{
+	return (__atomic_load_n(&vu->protocol, __ATOMIC_RELAXED) >> bit & 1) != 0;
+}
+
+/* Refuse a message: its handler returns this. Without somebody who waits for an answer the connection ends. */
+static inline int vu_refuse(struct vdev_vhost_user *vu, const char *why)
+{
+	vu->why = why;
+	return VIRTQ_EPROTO;
+}
+
+/* table.c */
+const struct vu_entry *vu_find(uint32_t request);
+int vu_check(struct vdev_vhost_user *vu, const struct vu_entry *e, const struct vu_message *m);
+void vu_dispatch(struct vdev_vhost_user *vu);
+void vu_finish(struct vdev_vhost_user *vu, int rc);
+
+/* socket.c */
+void vu_watch(struct vdev_vhost_user *vu, int on);
+int vu_poll_add(struct vdev_vhost_user *vu, int fd, uint32_t events, struct vu_source *s);
+void vu_poll_set(struct vdev_vhost_user *vu, int fd, uint32_t events, struct vu_source *s);
+void vu_poll_del(struct vdev_vhost_user *vu, int fd);
+void vu_receive(struct vdev_vhost_user *vu);
+int vu_send(struct vdev_vhost_user *vu, const void *payload, size_t len);
+void vu_drop_fds(struct vu_message *m);
+int vu_take_fd(struct vu_message *m);
+int vu_notifiable(int fd);
+int vu_slot_init(struct vdev_vhost_user *vu, struct vu_slot *s);
+int vu_slot_set(struct vdev_vhost_user *vu, struct vu_slot *s, int fd);
+void vu_slot_signal(struct vu_slot *s);
+
+/* control.c */
+void vu_expect(struct vdev_vhost_user *vu, int op, unsigned queue);
+int vu_wait(struct vdev_vhost_user *vu, int rc, vu_then then);
+void vu_done(void *ctx, int op, unsigned queue, int result);
+void vu_go_on(struct vdev_vhost_user *vu);
+int vu_stop_all(struct vdev_vhost_user *vu, vu_then then);
+int vu_reset(struct vdev_vhost_user *vu, vu_then then);
+int vu_on_reset_device(struct vdev_vhost_user *vu, struct vu_message *m);
+int vu_on_set_status(struct vdev_vhost_user *vu, struct vu_message *m);
+int vu_on_get_status(struct vdev_vhost_user *vu, struct vu_message *m);
+void vu_opened(struct vdev_vhost_user *vu, int fd);
+void vu_close(struct vdev_vhost_user *vu, const char *why);
+void vu_listen(struct vdev_vhost_user *vu);
+void vu_log_entry(struct vdev_vhost_user *vu, int level, int error, int queue, uint64_t value,
+                  const char *text);
+
+/* features.c */
+int vu_on_get_features(struct vdev_vhost_user *vu, struct vu_message *m);
+int vu_on_set_features(struct vdev_vhost_user *vu, struct vu_message *m);
+int vu_on_get_protocol_features(struct vdev_vhost_user *vu, struct vu_message *m);
+int vu_on_set_protocol_features(struct vdev_vhost_user *vu, struct vu_message *m);
+int vu_on_get_queue_num(struct vdev_vhost_user *vu, struct vu_message *m);
+int vu_on_owner(struct vdev_vhost_user *vu, struct vu_message *m);
+
+/* mem.c */
+int vu_on_set_mem_table(struct vdev_vhost_user *vu, struct vu_message *m);
+int vu_on_add_mem_reg(struct vdev_vhost_user *vu, struct vu_message *m);
+int vu_on_rem_mem_reg(struct vdev_vhost_user *vu, struct vu_message *m);
+int vu_on_get_max_mem_slots(struct vdev_vhost_user *vu, struct vu_message *m);
+int vu_uva_to_gpa(const struct vdev_vhost_user *vu, uint64_t uva, uint64_t *gpa);
+void *vu_host(const struct vdev_vhost_user *vu, uint64_t uva, uint64_t len);
+int vu_mem_again(struct vdev_vhost_user *vu, vu_then then);
+uint64_t vu_mem_top(struct vu_region *const *regions, unsigned n);
+void vu_mem_drop(struct vdev_vhost_user *vu);
+
+/* ring.c */
+int vu_ring_init(struct vdev_vhost_user *vu, unsigned index);
+struct vu_ring *vu_ring_of(struct vdev_vhost_user *vu, uint64_t index);
+void vu_ring_forget(struct vu_ring *r);
+void vu_ring_free(struct vu_ring *r);
+void vu_ring_kicked(struct vu_ring *r);
+void vu_ring_try(struct vu_ring *r);
+void vu_rings_try(struct vdev_vhost_user *vu);
+void vu_ring_stopped(struct vu_ring *r);
+void vu_ring_no_kick(struct vu_ring *r);
+int vu_any_started(const struct vdev_vhost_user *vu);
+int vu_on_set_vring_num(struct vdev_vhost_user *vu, struct vu_message *m);
+int vu_on_set_vring_addr(struct vdev_vhost_user *vu, struct vu_message *m);
+int vu_on_set_vring_base(struct vdev_vhost_user *vu, struct vu_message *m);
+int vu_on_get_vring_base(struct vdev_vhost_user *vu, struct vu_message *m);
+int vu_on_set_vring_kick(struct vdev_vhost_user *vu, struct vu_message *m);
+int vu_on_set_vring_call(struct vdev_vhost_user *vu, struct vu_message *m);
+int vu_on_set_vring_err(struct vdev_vhost_user *vu, struct vu_message *m);
+int vu_on_set_vring_enable(struct vdev_vhost_user *vu, struct vu_message *m);
+int vu_on_vring_kick(struct vdev_vhost_user *vu, struct vu_message *m);
+
+/* log.c */
+int vu_on_set_log_base(struct vdev_vhost_user *vu, struct vu_message *m);
+int vu_on_set_log_fd(struct vdev_vhost_user *vu, struct vu_message *m);
+int vu_log_covers(const struct vu_log *log, uint64_t top);
+void vu_log_switch(struct vdev_vhost_user *vu);
+void vu_log_drop(struct vdev_vhost_user *vu);
+
+/* config.c */
+int vu_on_get_config(struct vdev_vhost_user *vu, struct vu_message *m);
+int vu_on_set_config(struct vdev_vhost_user *vu, struct vu_message *m);
+
+/* backend_req.c */
+int vu_on_set_backend_req_fd(struct vdev_vhost_user *vu, struct vu_message *m);
+void vu_channel_event(struct vdev_vhost_user *vu);
+void vu_channel_flush(struct vdev_vhost_user *vu);
+void vu_channel_close(struct vdev_vhost_user *vu);
+void vu_interrupt(void *ctx, unsigned n);
+void vu_config_changed(void *ctx);
+void vu_broken(void *ctx, unsigned queue, const struct virtq_fault *fault);
+
+#endif
