@@ -1,0 +1,533 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "device_ops.h"
+
+#include <string.h>
+
+#include "dma_mem.h"
+#include "ring.h"
+
+#define OUT   256
+#define BURST 8
+#define XLATS 4
+
+struct out {
+	struct virtq_chain chain;
+	void *pieces; /* copy of what the chain points at */
+};
+
+struct fuzz {
+	struct input in;
+	struct guest guest;
+	struct virtq_mem other; /* a map with less memory in it */
+	struct ring ring;
+	struct virtq_dev_config cfg;
+	struct dma_mem *bus; /* NULL: mapped memory */
+	struct virtq_xlat cache[XLATS];
+	struct virtq_xlat_ops xlat;
+	struct out out[OUT];
+	uint32_t nout;
+	uint32_t last; /* chains of the last pop, which can be put back */
+};
+
+static const struct virtq_region regions[] = {
+	{.gpa = 0, .len = 0x4000},
+	{.gpa = 0x10000, .len = 0x1000},
+	{.gpa = 0x11000, .len = 0x1000}, /* meets the one before */
+	{.gpa = 0x20000, .len = 0x1000, .flags = VIRTQ_REGION_READONLY},
+	{.gpa = 0x100000000, .len = 0x1000},
+	{.gpa = (uint64_t)0 - 0x1000, .len = 0x1000}, /* up to 2^64 */
+};
+
+#define REGIONS (sizeof(regions) / sizeof(regions[0]))
+
+/* Any address, but mostly one in or about a region. */
+static uint64_t take_addr(struct input *in)
+{
+	uint8_t how = take8(in);
+	const struct virtq_region *r = &regions[how % REGIONS];
+
+	switch (how / REGIONS % 4) {
+	case 0:
+		return r->gpa + take16(in) % r->len;
+	case 1:
+		return r->gpa + r->len - take8(in);
+	case 2:
+		return r->gpa + 16u * take8(in);
+	default:
+		return (uint64_t)take32(in) << (take8(in) & 63);
+	}
+}
+
+static uint32_t take_len(struct input *in)
+{
+	uint8_t how = take8(in);
+
+	switch (how % 8) {
+	case 0:
+		return 0;
+	case 1:
+		return take32(in);
+	case 2:
+		return take16(in);
+	case 3:
+		return 16u * (how / 8);
+	default:
+		return how;
+	}
+}
+
+/* A translation that changes nothing, knows no odd pages in 16, and sometimes is not there yet. */
+static int translate(void *ctx, uint64_t iova, int write, struct virtq_xlat *out)
+{
+	struct fuzz *f = ctx;
+
+	(void)write;
+	if ((iova >> 12 & 15) == 15)
+		return VIRTQ_EFAULT;
+	if (take8(&f->in) % 16 == 15)
+		return VIRTQ_EAGAIN;
+	*out = (struct virtq_xlat){.iova = iova & ~(uint64_t)0xfff, .len = 0x1000, .perm = 3};
+	out->gpa = out->iova;
+	return 0;
+}
+
+static void time_passes(struct fuzz *f)
+{
+	if (f->bus != NULL)
+		dma_mem_step(f->bus, &f->ring.dev);
+}
+
+/* --- the driver --------------------------------------------------------------------------------- */
+
+static void write_desc(struct fuzz *f, uint16_t i, uint64_t addr, uint32_t len, uint16_t flags,
+                       uint16_t extra)
+{
+	if (f->ring.packed)
+		raw_packed(&f->ring, i, addr, len, extra, flags);
+	else
+		raw_desc(&f->ring, i, addr, len, flags, extra);
+}
+
+static void any_desc(struct fuzz *f)
+{
+	uint16_t i = take8(&f->in), flags = take8(&f->in) & 7;
+	uint64_t addr = take_addr(&f->in);
+	uint32_t len = take_len(&f->in);
+
+	if (f->ring.packed)
+		flags |= (uint16_t)((take8(&f->in) & 1 ? VIRTQ_DESC_AVAIL : 0) |
+		                    (take8(&f->in) & 1 ? VIRTQ_DESC_USED : 0));
+	write_desc(f, i, addr, len, flags, take8(&f->in));
+}
+
+/* A chain as an honest driver would lay it out, except for what the input spoils. */
+static void honest_chain(struct fuzz *f)
+{
+	uint8_t n = (uint8_t)(1 + take8(&f->in) % 6), nread = take8(&f->in) % 7;
+	uint8_t id = take8(&f->in);
+	uint16_t at = f->ring.packed ? 0 : id;
+
+	for (uint8_t i = 0; i < n; i++, at++) {
+		uint16_t flags =
+			(uint16_t)((i + 1 < n ? VIRTQ_DESC_NEXT : 0) | (i >= nread ? VIRTQ_DESC_WRITE : 0));
+		uint64_t addr = take_addr(&f->in);
+		uint32_t len = take_len(&f->in);
+
+		if (f->ring.packed)
+			raw_packed_offer(&f->ring, addr, len, id, flags);
+		else
+			raw_desc(&f->ring, at, addr, len, flags, (uint16_t)((at + 1) % f->ring.size));
+	}
+	if (!f->ring.packed)
+		raw_offer(&f->ring, (uint16_t)(id % f->ring.size));
+}
+
+static void indirect_chain(struct fuzz *f)
+{
+	uint8_t n = (uint8_t)(1 + take8(&f->in) % 10), nread = take8(&f->in) % 11;
+	uint8_t spoil = take8(&f->in), id = take8(&f->in);
+	uint64_t table = 0x10e00 + (uint64_t)take8(&f->in) * 4; /* over the border, too */
+	uint32_t len = spoil & 1 ? take_len(&f->in) : 16u * n;
+
+	for (uint8_t i = 0; i < n; i++) {
+		uint16_t flags = (uint16_t)((i + 1 < n && !f->ring.packed ? VIRTQ_DESC_NEXT : 0) |
+		                            (i >= nread ? VIRTQ_DESC_WRITE : 0));
+		uint64_t at = table + 16u * i;
+
+		if (spoil & 2)
+			flags ^= take8(&f->in) & 7;
+		if (at < 0x11000 && at + 16 > 0x11000)
+			continue; /* half in one region, half in the next: whatever is there */
+		raw_table(&f->ring, at, 0, take_addr(&f->in), take_len(&f->in), flags,
+		          spoil & 4 ? take8(&f->in) : (uint16_t)(i + 1));
+	}
+	if (f->ring.packed) {
+		raw_packed_offer(&f->ring, table, len, id,
+		                 (uint16_t)(VIRTQ_DESC_INDIRECT | (spoil & 8 ? take8(&f->in) & 3 : 0)));
+		return;
+	}
+	raw_desc(&f->ring, id, table, len,
+	         (uint16_t)(VIRTQ_DESC_INDIRECT | (spoil & 8 ? take8(&f->in) & 3 : 0)), take8(&f->in));
+	raw_offer(&f->ring, (uint16_t)(id % f->ring.size));
+}
+
+/* Any bytes anywhere in the ring. */
+static void scribble(struct fuzz *f)
+{
+	struct ring *r = &f->ring;
+	size_t bytes = (size_t)(r->state.device - r->state.desc) + 4 +
+	               (r->packed ? 0 : (size_t)VIRTQ_SPLIT_DEVICE_BYTES(r->size) - 4);
+	size_t at = take16(&f->in) % bytes;
+	uint8_t n = take8(&f->in) % 17;
+
+	for (; n > 0 && at < bytes; n--, at++)
+		r->desc[at] = take8(&f->in);
+}
+
+static void driver_fields(struct fuzz *f)
+{
+	struct ring *r = &f->ring;
+
+	if (r->packed) {
+		raw_driver_event(r, take16(&f->in), take8(&f->in) & 3);
+		return;
+	}
+	switch (take8(&f->in) % 5) {
+	case 0:
+		raw_avail_idx(r, take16(&f->in));
+		break;
+	case 1:
+		raw_avail_entry(r, take8(&f->in), take16(&f->in));
+		break;
+	case 2:
+		raw_avail_flags(r, take16(&f->in));
+		break;
+	case 3:
+		raw_used_event(r, take16(&f->in));
+		break;
+	default:
+		raw_offer(r, take8(&f->in));
+	}
+}
+
+/* --- the device --------------------------------------------------------------------------------- */
+
+/* Touch every byte: it must be there, and writable where it says so. */
+static void touch(struct fuzz *f, const struct virtq_chain *c)
+{
+	uint64_t read_bytes = 0, write_bytes = 0;
+	static uint8_t buf[0x4000];
+
+	for (uint32_t i = 0; i < c->nread + c->nwrite; i++) {
+		int write = i >= c->nread;
+
+		if (f->bus != NULL) {
+			*(write ? &write_bytes : &read_bytes) += c->seg[i].len;
+			continue;
+		}
+		*(write ? &write_bytes : &read_bytes) += c->iov[i].len;
+		HOLDS(c->iov[i].len > 0 && c->iov[i].len <= sizeof(buf));
+		if (!write)
+			memcpy(buf, c->iov[i].base, c->iov[i].len);
+		/* Never into the ring: that would only be another way to scribble. */
+		else if ((uintptr_t)c->iov[i].base - (uintptr_t)f->guest.regions[0].host >= 0x4000)
+			memset(c->iov[i].base, 0xdd, c->iov[i].len);
+		if (write)
+			HOLDS((uintptr_t)c->iov[i].base - (uintptr_t)f->guest.regions[3].host >= 0x1000);
+	}
+	HOLDS(read_bytes == c->read_bytes && write_bytes == c->write_bytes);
+}
+
+static void keep(struct fuzz *f, const struct virtq_chain *c)
+{
+	size_t bytes = (c->nread + c->nwrite) *
+	               (f->bus != NULL ? sizeof(struct virtq_seg) : sizeof(struct virtq_iov));
+	struct out *o = &f->out[f->nout++];
+
+	for (uint32_t i = 0; i + 1 < f->nout; i++)
+		HOLDS(f->out[i].chain.id != c->id);
+	HOLDS(c->id < f->ring.size && c->nread + c->nwrite <= f->ring.niov);
+	touch(f, c);
+	o->chain = *c;
+	o->pieces = malloc(bytes > 0 ? bytes : 1);
+	HOLDS(o->pieces != NULL);
+	if (f->bus != NULL) {
+		memcpy(o->pieces, c->seg, bytes);
+		o->chain.seg = o->pieces;
+	} else {
+		memcpy(o->pieces, c->iov, bytes);
+		o->chain.iov = o->pieces;
+	}
+}
+
+static void check_broken(struct fuzz *f)
+{
+	struct virtq_fault fault;
+
+	HOLDS(virtq_dev_fault(&f->ring.dev, &fault) == 1);
+	HOLDS(fault.reason != VIRTQ_FAULT_NONE && virtq_fault_name(fault.reason) != NULL);
+	HOLDS(virtq_dev_arm(&f->ring.dev) == VIRTQ_EBROKEN);
+}
+
+static void pop(struct fuzz *f)
+{
+	struct virtq_chain chains[BURST];
+	uint32_t max = 1 + take8(&f->in) % BURST;
+	struct ring *r = &f->ring;
+	int n;
+
+	if (max > OUT - f->nout)
+		max = OUT - f->nout;
+	if (f->bus != NULL) {
+		if (virtq_dev_fetch(&r->dev, max) != 0)
+			check_broken(f);
+		time_passes(f);
+		n = virtq_dev_pop_seg(&r->dev, chains, max, r->seg, r->niov);
+	} else {
+		n = virtq_dev_pop(&r->dev, chains, max, r->iov, r->niov);
+	}
+	if (n == VIRTQ_EBROKEN)
+		check_broken(f);
+	else
+		HOLDS(n >= 0 || n == VIRTQ_EAGAIN);
+	f->last = n > 0 ? (uint32_t)n : 0;
+	for (int i = 0; i < n; i++)
+		keep(f, &chains[i]);
+	HOLDS(virtq_dev_inflight(&r->dev) == f->nout);
+}
+
+static void forget(struct fuzz *f, uint32_t at)
+{
+	free(f->out[at].pieces);
+	memmove(&f->out[at], &f->out[at + 1], (--f->nout - at) * sizeof(f->out[0]));
+	f->last = 0;
+}
+
+static void push(struct fuzz *f)
+{
+	uint32_t at, written;
+	int rc;
+
+	if (f->nout == 0)
+		return;
+	at = take8(&f->in) % f->nout;
+	written = take16(&f->in);
+	rc = virtq_dev_push(&f->ring.dev, &f->out[at].chain, &written, 1);
+	if (written > f->out[at].chain.write_bytes) {
+		HOLDS(rc == VIRTQ_EINVAL);
+		return;
+	}
+	HOLDS(rc == (virtq_dev_fault(&f->ring.dev, NULL) ? VIRTQ_EBROKEN : 0));
+	written = 0;
+	HOLDS(virtq_dev_push(&f->ring.dev, &f->out[at].chain, &written, 1) == VIRTQ_EINVAL);
+	forget(f, at);
+	HOLDS(virtq_dev_inflight(&f->ring.dev) == f->nout);
+}
+
+static void unpop(struct fuzz *f)
+{
+	struct virtq_chain chains[BURST];
+	uint32_t n = take8(&f->in) % (f->last + 1);
+
+	for (uint32_t i = 0; i < n; i++)
+		chains[i] = f->out[f->nout - n + i].chain;
+	HOLDS(virtq_dev_unpop(&f->ring.dev, chains, n) == 0);
+	for (uint32_t i = 0; i < n; i++) {
+		uint32_t last = f->last;
+
+		forget(f, f->nout - 1);
+		f->last = last - 1;
+	}
+}
+
+static void release_all(struct fuzz *f)
+{
+	while (f->nout > 0) {
+		HOLDS(virtq_dev_release(&f->ring.dev, &f->out[f->nout - 1].chain, 1) == 0);
+		forget(f, f->nout - 1);
+	}
+	HOLDS(virtq_dev_inflight(&f->ring.dev) == 0);
+}
+
+static void notify(struct fuzz *f)
+{
+	int rc;
+
+	virtq_dev_publish(&f->ring.dev);
+	rc = virtq_dev_should_interrupt(&f->ring.dev);
+	HOLDS(rc == 0 || rc == 1 || (f->bus != NULL && rc == VIRTQ_EAGAIN));
+	time_passes(f);
+}
+
+static void arm(struct fuzz *f)
+{
+	int rc = virtq_dev_arm(&f->ring.dev);
+
+	HOLDS(rc == 0 || rc == 1 || rc == VIRTQ_EBROKEN || (f->bus != NULL && rc == VIRTQ_EAGAIN));
+	if (take8(&f->in) & 1)
+		virtq_dev_disarm(&f->ring.dev);
+	(void)virtq_dev_notify_data(&f->ring.dev, take32(&f->in));
+}
+
+static int start(struct fuzz *f)
+{
+	return ring_dev_init(&f->ring, &f->cfg, 2);
+}
+
+/* Stop, and start again from the state, perhaps a spoilt one. 0: there is a device side. */
+static int restart(struct fuzz *f)
+{
+	struct ring *r = &f->ring;
+	struct virtq_state state = r->state;
+	uint8_t spoil = take8(&f->in);
+	int rc;
+
+	release_all(f);
+	virtq_dev_publish(&r->dev);
+	if (f->bus != NULL)
+		dma_mem_drain(f->bus, &r->dev);
+	rc = virtq_dev_state(&r->dev, &state);
+	HOLDS(rc == 0 || rc == VIRTQ_EBUSY);
+	HOLDS(virtq_dev_fini(&r->dev) == 0);
+	if (spoil & 1) {
+		state.avail = take16(&f->in);
+		state.used = take16(&f->in);
+		state.flags = take8(&f->in) & 7;
+		state.unsignalled = take16(&f->in);
+	}
+	if (spoil & 2)
+		state.driver = take_addr(&f->in);
+	f->cfg.state = state;
+	free(r->dev_scratch);
+	free(r->iov);
+	free(r->seg);
+	r->dev_scratch = NULL;
+	return start(f);
+}
+
+static void change_map(struct fuzz *f)
+{
+	int rc = virtq_dev_set_mem(&f->ring.dev, take8(&f->in) & 1 ? &f->other : &f->guest.mem);
+
+	if (f->bus != NULL)
+		HOLDS(rc == VIRTQ_EINVAL);
+	else
+		HOLDS(rc == 0 || rc == VIRTQ_EAGAIN || rc == VIRTQ_EFAULT);
+	virtq_dev_invalidate(&f->ring.dev, take_addr(&f->in), take_len(&f->in));
+}
+
+/* --- putting it together ------------------------------------------------------------------------ */
+
+static int configure(struct fuzz *f, int packed)
+{
+	uint8_t bits = take8(&f->in), size = take8(&f->in);
+	struct ring_config c = {.region = 0};
+
+	virtq_features_set(&c.features, VIRTQ_F_VERSION_1);
+	if (packed)
+		virtq_features_set(&c.features, VIRTQ_F_RING_PACKED);
+	if (bits & 1)
+		virtq_features_set(&c.features, VIRTQ_F_EVENT_IDX);
+	if (bits & 2)
+		virtq_features_set(&c.features, VIRTQ_F_IN_ORDER);
+	if (bits & 4)
+		virtq_features_set(&c.features, VIRTQ_F_INDIRECT_DESC);
+	if (packed)
+		c.size = (uint16_t)(1 + size % 40);
+	else
+		c.size = (uint16_t)(1u << size % 7);
+	ring_init(&f->ring, &f->guest, &c);
+	f->cfg = (struct virtq_dev_config){.size = sizeof(f->cfg)};
+	if (bits & 8)
+		f->cfg.max_chain = take8(&f->in);
+	if (bits & 16) {
+		virtq_features_set(&f->ring.features, VIRTQ_F_ACCESS_PLATFORM);
+		f->xlat =
+			(struct virtq_xlat_ops){.size = sizeof(f->xlat), .translate = translate, .ctx = f};
+		f->cfg.xlat = &f->xlat;
+		f->cfg.xlat_cache = f->cache;
+		f->cfg.xlat_entries = bits & 32 ? XLATS : 0;
+	} else if (bits & 64) {
+		f->bus = malloc(sizeof(*f->bus));
+		HOLDS(f->bus != NULL);
+		dma_mem_init(f->bus, &f->guest, take8(&f->in) % 4, take8(&f->in));
+		f->bus->fail_one_in = take8(&f->in);
+		f->cfg.dma = &f->bus->ops;
+		f->cfg.dma_window = 1u + take8(&f->in) % 16;
+	}
+	return start(f);
+}
+
+static int step(struct fuzz *f)
+{
+	switch (take8(&f->in) % 16) {
+	case 0:
+		any_desc(f);
+		break;
+	case 1:
+	case 2:
+		honest_chain(f);
+		break;
+	case 3:
+	case 4:
+		indirect_chain(f);
+		break;
+	case 5:
+		scribble(f);
+		break;
+	case 6:
+		driver_fields(f);
+		break;
+	case 7:
+	case 8:
+		pop(f);
+		break;
+	case 9:
+		push(f);
+		break;
+	case 10:
+		notify(f);
+		break;
+	case 11:
+		arm(f);
+		break;
+	case 12:
+		unpop(f);
+		break;
+	case 13:
+		if (take8(&f->in) % 8 == 0)
+			release_all(f);
+		break;
+	case 14:
+		if (take8(&f->in) % 4 == 0)
+			return restart(f);
+		break;
+	default:
+		change_map(f);
+	}
+	return 0;
+}
+
+void fuzz_device(const uint8_t *data, size_t size, int packed)
+{
+	struct fuzz *f = calloc(1, sizeof(*f));
+	int rc;
+
+	HOLDS(f != NULL);
+	f->in = (struct input){data, size};
+	guest_init(&f->guest, regions, REGIONS);
+	HOLDS(virtq_mem_init(&f->other, f->guest.regions, 3) == 0);
+	rc = configure(f, packed);
+	while (rc == 0 && !input_end(&f->in))
+		rc = step(f);
+	if (f->ring.dev_scratch != NULL) {
+		release_all(f);
+		if (f->bus != NULL)
+			dma_mem_drain(f->bus, &f->ring.dev);
+	}
+	ring_fini(&f->ring);
+	HOLDS(f->other.refs == 1);
+	guest_fini(&f->guest);
+	free(f->bus);
+	free(f);
+}
