@@ -6,7 +6,7 @@
 #include "core.h"
 
 /* Push what was completed out of the ring's own burst, each by itself: one of them can't be. */
-static void push_singly(struct vdev_queue *q)
+static rare void push_singly(struct vdev_queue *q)
 {
 	for (uint32_t i = 0; i < q->ndone; i++)
 		if (virtq_dev_push(&q->vq, &q->chains[i], &q->written[i], 1) == VIRTQ_EINVAL)
@@ -39,7 +39,9 @@ void queue_flush(struct vdev_queue *q)
 }
 
 /* Used by what lies outside of the burst: later completions, and those out of turn. */
-static void complete_one(struct vdev_queue *q, const struct virtq_chain *chain, uint32_t written)
+static __attribute__((noinline)) void complete_one(struct vdev_queue *q,
+                                                   const struct virtq_chain *chain,
+                                                   uint32_t written)
 {
 	int rc;
 
@@ -56,17 +58,22 @@ static void complete_one(struct vdev_queue *q, const struct virtq_chain *chain, 
 		vdev_queue_wake(q);
 }
 
+static rare uint32_t too_much(struct vdev_queue *q, const struct virtq_chain *chain,
+                              uint32_t written)
+{
+	core_log(q->v, VDEV_LOG_ERROR, VIRTQ_EINVAL, (int)q->index, chain->id, written,
+	         "the model wrote more than there is room for");
+	return chain->write_bytes;
+}
+
 void vdev_queue_complete(struct vdev_queue *q, const struct virtq_chain *chain,
                          const struct vdev_done *done)
 {
 	uint32_t written = done->written;
 	uint32_t i = q->ndone;
 
-	if (unlikely(written > chain->write_bytes)) {
-		core_log(q->v, VDEV_LOG_ERROR, VIRTQ_EINVAL, (int)q->index, chain->id, written,
-		         "the model wrote more than there is room for");
-		written = chain->write_bytes;
-	}
+	if (unlikely(written > chain->write_bytes))
+		written = too_much(q, chain, written);
 	count(&q->n.requests, 1);
 	count(&q->n.read_bytes, done->read_bytes);
 	count(&q->n.written_bytes, done->written_bytes);
@@ -99,7 +106,7 @@ void vdev_queue_fault(struct vdev_queue *q, const struct virtq_chain *chain, con
 }
 
 /* Give back what the model did not take. */
-static void refuse(struct vdev_queue *q, uint32_t taken, uint32_t n)
+static rare void refuse(struct vdev_queue *q, uint32_t taken, uint32_t n)
 {
 	if (taken < q->ndone)
 		taken = q->ndone;
