@@ -129,7 +129,10 @@ VIRTQ_MUST_CHECK int vdev_function_init(struct vdev_function *fn,
                                         const struct vdev_function_ops *ops,
                                         const struct vdev_env *env);
 
-/** Attach to the outside; NULL detaches. Not while control operations are under way. */
+/**
+ * Attach to the outside; NULL detaches. Not while queues are served or control operations are under way.
+ * @return 0, VIRTQ_EINVAL, VIRTQ_EBUSY
+ */
 VIRTQ_MUST_CHECK int vdev_function_attach(struct vdev_function *fn,
                                           const struct vdev_attachment *a);
 
@@ -140,30 +143,49 @@ VIRTQ_MUST_CHECK int vdev_function_attach(struct vdev_function *fn,
 struct virtq_log *vdev_function_log(struct vdev_function *fn);
 
 /**
- * Give the function guest memory. It takes a reference and sets the map's log switch to its own.
- * @return 0; VIRTQ_EAGAIN: the old map is still pinned, ::VDEV_OP_SET_MEM follows; else an error,
- *         nothing changed
+ * Give the function guest memory, or take it away (NULL). It takes a reference and sets the map's log
+ * switch to its own. What is popped or mapped from now on uses the new map.
+ * @return 0; VIRTQ_EAGAIN: the old map is still pinned, ::VDEV_OP_SET_MEM follows; else nothing changed:
+ *         VIRTQ_EBUSY: an earlier change has not ended; VIRTQ_EFAULT: a started ring does not lie in @p mem
  */
 VIRTQ_MUST_CHECK int vdev_function_set_mem(struct vdev_function *fn, struct virtq_mem *mem);
 
-/** Reset. @return 0, or VIRTQ_EAGAIN and ::VDEV_OP_RESET follows */
+/**
+ * Reset. It overtakes whatever else is under way, which ends too; a device that is quiesced stays so.
+ * @return 0, or VIRTQ_EAGAIN and ::VDEV_OP_RESET follows (once, however often it was asked for)
+ */
 VIRTQ_MUST_CHECK int vdev_function_reset(struct vdev_function *fn);
-/** Quiesce. @return 0, or VIRTQ_EAGAIN and ::VDEV_OP_QUIESCE follows */
+/**
+ * Quiesce: finish what is under way and start nothing new, whatever the driver does, until resumed.
+ * @return 0 (also when it is quiesced already), VIRTQ_EAGAIN and ::VDEV_OP_QUIESCE follows, or VIRTQ_EBUSY
+ *         while a resume is under way
+ */
 VIRTQ_MUST_CHECK int vdev_function_quiesce(struct vdev_function *fn);
-/** Go on after a quiesce. @return 0, or VIRTQ_EAGAIN and ::VDEV_OP_RESUME follows */
+/**
+ * Go on after a quiesce. Each queue is looked at: no notification that came meanwhile is lost.
+ * @return 0 (also when it is not quiesced), VIRTQ_EAGAIN and ::VDEV_OP_RESUME follows, or VIRTQ_EBUSY while a
+ *         quiesce is under way
+ */
 VIRTQ_MUST_CHECK int vdev_function_resume(struct vdev_function *fn);
-/** Save the state into a stream. Quiesced only, else VIRTQ_EBUSY. */
+/**
+ * Save the state into a stream (docs/state-format.md) with one put. Quiesced only, else VIRTQ_EBUSY.
+ * @return 0, VIRTQ_EBUSY, VIRTQ_EINVAL, VIRTQ_ENOMEM, VIRTQ_ENOTSUP (the device has no state), VIRTQ_ENOSPC
+ *         (more than 16 MiB), or the stream's error
+ */
 VIRTQ_MUST_CHECK int vdev_function_save(struct vdev_function *fn, const struct vdev_stream *s);
 /**
  * Load a state. The stream is not trusted: it is taken whole or not at all (VIRTQ_EBADMSG,
- * VIRTQ_ENOTSUP, or the stream's own error). The function must be quiesced or never started; it is
- * quiesced afterwards.
+ * VIRTQ_ENOTSUP, VIRTQ_ENOMEM, or the stream's own error). The function must be quiesced, reset or never
+ * started, and no queue that has an owner may be started, else VIRTQ_EBUSY; it is quiesced afterwards.
  */
 VIRTQ_MUST_CHECK int vdev_function_load(struct vdev_function *fn, const struct vdev_stream *s);
 /** Register access of a register-level device; checks region and bounds. */
 VIRTQ_MUST_CHECK int vdev_function_access(struct vdev_function *fn, unsigned region, int write,
                                           uint64_t offset, void *buf, size_t len);
-/** Destroy the device. It must be quiesced, reset, or never started, else VIRTQ_EBUSY. */
+/**
+ * Destroy the device. It must be quiesced, reset, or never started, else VIRTQ_EBUSY, and no thread may be
+ * serving its queues any more. NULL is fine.
+ */
 VIRTQ_MUST_CHECK int vdev_function_free(struct vdev_function *fn);
 
 /** A buffer in guest memory that a register-level device holds. */

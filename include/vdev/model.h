@@ -53,9 +53,9 @@ struct vdev_model_ops {
 	void (*queue_end)(void *model, struct vdev_queue *q);
 	/** @} */
 	/**
-	 * The queue is being stopped or reset (@p cancel): finish what is out soon; with @p cancel,
-	 * results do not matter. process is not called any more. The core waits until all chains are
-	 * completed. Optional.
+	 * The queue is being stopped, paused or reset (@p cancel): finish what is out soon; with
+	 * @p cancel, results do not matter. process is not called until that has ended. The core waits
+	 * until all chains are completed. May come again, with @p cancel. Owner thread. Optional.
 	 */
 	void (*queue_drain)(void *model, struct vdev_queue *q, int cancel);
 	/**
@@ -63,16 +63,20 @@ struct vdev_model_ops {
 	 * @return 1 or 0. Optional.
 	 */
 	int (*features_ok)(void *model, const struct virtq_features *accepted);
-	/** The device has been reset; all queues have ended. Optional. */
+	/** The device has been reset; all queues have ended. Perhaps never started. Any thread. Optional. */
 	void (*reset)(void *model);
-	/** DRIVER_OK was set. Optional. */
+	/** DRIVER_OK was set, or a device whose saved state says so is resumed. Control thread. Optional. */
 	void (*started)(void *model);
 	/**
 	 * The driver wrote @p len bytes of configuration at @p offset; only writable bytes were taken.
 	 * Optional.
 	 */
 	void (*config_written)(void *model, uint32_t offset, uint32_t len);
-	/** State that the core does not know. Quiesced. As in vdev_function_ops. Optional. @{ */
+	/**
+	 * State that the core does not know. Quiesced. As in vdev_function_ops. The configuration space
+	 * is the core's and is restored as the source had it: what the model can't live up to, load
+	 * refuses. Optional. @{
+	 */
 	int (*save)(void *model, struct vdev_writer *w);
 	int (*load)(void *model, struct vdev_reader *r, uint32_t version, int apply);
 	/** @} */

@@ -113,8 +113,10 @@ VIRTQ_MUST_CHECK int vdev_queue_reset(struct vdev *v, unsigned q);
  */
 VIRTQ_MUST_CHECK int vdev_queue_state(const struct vdev *v, unsigned q, struct virtq_state *out);
 /**
- * 0 once no chain of queue @p q is out that was popped before this call, or VIRTQ_EAGAIN and
- * ::VDEV_OP_INVALIDATE follows; forgets translations of the range.
+ * Forget translations of [@p iova, @p iova + @p len) and wait for what may have been translated by them:
+ * no queue takes new chains until those that are out have come back.
+ * @return 0: no chain is out that was popped before this call; VIRTQ_EAGAIN: ::VDEV_OP_INVALIDATE follows;
+ *         VIRTQ_EBUSY: an earlier one has not ended
  */
 VIRTQ_MUST_CHECK int vdev_invalidate(struct vdev *v, uint64_t iova, uint64_t len);
 /**
