@@ -5,8 +5,8 @@
 
 #include "check_main.h"
 #include "core_fixture.h"
-#include "libvdev/core/function/section.h"
 #include "state_buffer.h"
+#include "state_reseal.h"
 
 enum { ACK = 1, DRIVER = 2, OK = 4, FEATURES = 8, SUSPEND = 16 };
 
@@ -298,29 +298,9 @@ START_TEST(damage_leaves_the_target_alone)
 }
 END_TEST
 
-/* Checksums again as they should be, outside in: then only the meaning is wrong. */
 static void reseal(struct state_buffer *b)
 {
-	uint8_t *device = b->bytes + 48;
-	size_t len = b->len - 48 - SECTION_HEADER_BYTES;
-	uint8_t *at = device + SECTION_HEADER_BYTES;
-	struct vdev_writer w;
-
-	while (at < device + SECTION_HEADER_BYTES + len) {
-		uint32_t n = (uint32_t)at[8] | (uint32_t)at[9] << 8 | (uint32_t)at[10] << 16;
-		uint32_t crc = vdev_crc32(vdev_crc32(0, at, 12), at + 16, n);
-
-		w = (struct vdev_writer){.buf = at + 12, .cap = 4};
-		vdev_put32(&w, crc);
-		at += 16 + n;
-	}
-	w = (struct vdev_writer){.buf = device + 8, .cap = 8};
-	vdev_put32(&w, (uint32_t)len);
-	vdev_put32(&w, vdev_crc32(vdev_crc32(0, device, 12), device + 16, len));
-	w = (struct vdev_writer){.buf = b->bytes + 32, .cap = 4};
-	vdev_put32(&w, (uint32_t)(b->len - 48));
-	w = (struct vdev_writer){.buf = b->bytes + 44, .cap = 4};
-	vdev_put32(&w, vdev_crc32(0, b->bytes, 44));
+	state_reseal(b->bytes, b->len);
 }
 
 /* Where a section of the device's own lies. */
