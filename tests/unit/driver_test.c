@@ -500,7 +500,7 @@ END_TEST
 START_TEST(detach_returns_what_is_out)
 {
 	uint32_t seen = 0;
-	uint16_t slots;
+	uint16_t slots, id;
 	struct rig rig;
 	void *cookie;
 
@@ -508,7 +508,8 @@ START_TEST(detach_returns_what_is_out)
 	for (unsigned i = 0; i < 4; i++)
 		rig_add(&rig, 1, 1, i);
 	virtq_drv_publish(rig.drv);
-	rig_use(&rig, rig_pop(&rig, &slots), 0, slots);
+	id = rig_pop(&rig, &slots);
+	rig_use(&rig, id, 0, slots);
 	rig_take(&rig, 0, 0);
 	while (virtq_drv_detach(rig.drv, &cookie) == 1)
 		seen |= 1u << (uintptr_t)cookie;
@@ -585,7 +586,7 @@ START_TEST(platform_hooks_are_called_where_order_matters)
 	                          .clean = on_clean,
 	                          .invalidate = on_invalidate,
 	                          .ctx = &h}};
-	uint16_t slots;
+	uint16_t slots, id;
 	struct rig rig;
 
 	h.rig = &rig;
@@ -607,7 +608,8 @@ START_TEST(platform_hooks_are_called_where_order_matters)
 	CLAUSE(_i ? "basic/packed/supply/sending-available-buffer-notifications/R1"
 	          : "basic/virtqueues/supply/notifying-the-device/R1");
 	CLAUSE("basic/reserved-feature-bits/R7");
-	rig_use(&rig, rig_pop(&rig, &slots), 4, slots);
+	id = rig_pop(&rig, &slots);
+	rig_use(&rig, id, 4, slots);
 	h.reads = h.invalidates = 0;
 	rig_take(&rig, 1, 4);
 	ck_assert_uint_ge(h.reads, 1);
