@@ -52,6 +52,12 @@ void vdev_vhost_user_task(struct vdev_vhost_user *vu, struct vdev_task *out);
 VIRTQ_MUST_CHECK int vdev_vhost_user_queue_task(struct vdev_vhost_user *vu, unsigned q,
                                                 struct vdev_task *out);
 /**
+ * What was negotiated last: the features with which a ring started in this connection, or in the last
+ * one if there is none now. Control thread.
+ * @return 1, or 0 when no ring has started since that front-end connected (then @p out is empty)
+ */
+int vdev_vhost_user_features(const struct vdev_vhost_user *vu, struct virtq_features *out);
+/**
  * Close the connection and the socket, free. All its tasks must no longer be served. Drains what is
  * in flight (blocking).
  */

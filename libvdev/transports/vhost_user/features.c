@@ -19,10 +19,22 @@ int vu_on_owner(struct vdev_vhost_user *vu, struct vu_message *m)
 	return 0;
 }
 
+/*
+ * Translated addresses need the back-end channel, so ACCESS_PLATFORM is offered to front-ends that have negotiated it.
+ * (Others would take the bit without being able to serve it: user-mode-linux has no DMA addresses at all, asks for
+ * features before anything else, and fails with it.)
+ */
+static uint64_t offered(const struct vdev_vhost_user *vu)
+{
+	if (vu_has(vu, VU_PROTO_BACKEND_REQ) && vu_has(vu, VU_PROTO_REPLY_ACK))
+		return vu->offered;
+	return vu->offered & ~BIT(VIRTQ_F_ACCESS_PLATFORM);
+}
+
 int vu_on_get_features(struct vdev_vhost_user *vu, struct vu_message *m)
 {
 	(void)m;
-	return reply_u64(vu, vu->offered | BIT(VU_F_LOG_ALL) | BIT(VU_F_PROTOCOL));
+	return reply_u64(vu, offered(vu) | BIT(VU_F_LOG_ALL) | BIT(VU_F_PROTOCOL));
 }
 
 int vu_on_get_protocol_features(struct vdev_vhost_user *vu, struct vu_message *m)
@@ -83,7 +95,7 @@ int vu_on_set_features(struct vdev_vhost_user *vu, struct vu_message *m)
 	uint64_t own = BIT(VU_F_LOG_ALL) | BIT(VU_F_PROTOCOL);
 	uint64_t f = m->u64 & ~own;
 
-	if (f & ~vu->offered)
+	if (f & ~offered(vu))
 		return vu_refuse(vu, "features that were not offered");
 	if (m->u64 & BIT(VU_F_LOG_ALL) && vu->log != NULL &&
 	    !vu_log_covers(vu->log, vu_mem_top(vu->regions, vu->nregions)))
