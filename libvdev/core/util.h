@@ -34,8 +34,8 @@ static inline void lock_give(uint32_t *lock)
 }
 
 /*
- * A counter with one writer and any readers. Where 64-bit stores are not atomic a reader may see the halves of
- * two values, as said in docs; a lock would cost every request more than that is worth.
+ * A counter with one writer and any readers. Where 64-bit stores are not atomic a reader may see the
+ * halves of two values: a lock would cost every request more than that is worth.
  */
 #if __SIZEOF_POINTER__ >= 8
 static inline void count(uint64_t *counter, uint64_t n)

@@ -112,8 +112,9 @@ static void ack_queue(struct vdev_queue *q, uint32_t bit, int op)
 /* The owner's answer to what was posted. Nothing of the queue is touched after the last of it. */
 void ack(struct vdev_queue *q, uint32_t bits)
 {
-	static const uint8_t order[] = {FAN_SET_MEM, FAN_INVALIDATE, FAN_QUIESCE, FAN_SUSPEND,
-	                                FAN_RESET};
+	/* A quiesce is told last: whoever waits for it may save the device at once. */
+	static const uint8_t order[] = {FAN_SET_MEM, FAN_INVALIDATE, FAN_SUSPEND, FAN_RESET,
+	                                FAN_QUIESCE};
 	struct vdev *v = q->v;
 
 	q->todo &= ~bits;
