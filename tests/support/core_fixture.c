@@ -39,7 +39,11 @@ static void log_entry(void *ctx, const struct vdev_log_entry *entry)
 
 static uint64_t now(void *ctx)
 {
-	return __atomic_load_n(&((struct fixture *)ctx)->now, __ATOMIC_RELAXED);
+	struct fixture *f = ctx;
+
+	if (f->on_clock != NULL)
+		f->on_clock(f);
+	return __atomic_add_fetch(&f->now, f->tick, __ATOMIC_RELAXED);
 }
 
 static void interrupt(void *ctx, unsigned q)

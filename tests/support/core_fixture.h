@@ -19,6 +19,10 @@ struct fixture {
 	struct vdev_loopback_config cfg;
 	uint8_t *memory;
 	uint64_t now;
+	uint64_t tick; /* by how much now moves on with each look */
+	unsigned reads;
+	/* Called at each look at the clock, when not NULL. */
+	void (*on_clock)(struct fixture *f);
 	unsigned allocations; /* that are not freed */
 	unsigned alloc_fail;  /* fail the n-th from now on, counted from 1; 0: never */
 	unsigned interrupts[ECHO_QUEUES];
@@ -34,8 +38,6 @@ struct fixture {
 	struct virtq_fault fault;
 	/* Called from each interrupt, when not NULL. */
 	void (*on_interrupt)(struct fixture *f, unsigned q);
-	/* How often owners were woken. */
-	unsigned wakes;
 };
 
 /* What the tests run over. */

@@ -106,6 +106,7 @@ static int queue_start(void *model, struct vdev_queue *q)
 	if (e->start_error != 0)
 		return e->start_error;
 	__atomic_fetch_add(&e->queue_starts, 1, __ATOMIC_RELAXED);
+	__atomic_store_n(&e->status_queue, vdev_status(e->v), __ATOMIC_RELAXED);
 	return 0;
 }
 
@@ -129,7 +130,9 @@ static void queue_drain(void *model, struct vdev_queue *q, int cancel)
 
 static int features_ok(void *model, const struct virtq_features *f)
 {
-	(void)model;
+	struct echo *e = model;
+
+	e->status_features = e->v != NULL ? vdev_status(e->v) : 0;
 	return !virtq_features_has(f, ECHO_FEATURE_NEEDS) || virtq_features_has(f, ECHO_FEATURE);
 }
 
@@ -140,7 +143,10 @@ static void reset(void *model)
 
 static void started(void *model)
 {
-	((struct echo *)model)->started++;
+	struct echo *e = model;
+
+	e->started++;
+	e->status_started = vdev_status(e->v);
 }
 
 static void config_written(void *model, uint32_t offset, uint32_t len)

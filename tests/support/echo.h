@@ -42,7 +42,7 @@ struct echo {
 	uint32_t queue_starts, queue_ends, drains, cancels, polls, arms;
 	uint32_t config_at, config_len;
 	uint32_t state; /* saved in the model's section; 0xbad is refused */
-	uint32_t *destroyed_flag;
+	uint8_t status_features, status_queue, status_started; /* what the device status was then */
 };
 
 extern const struct vdev_model_ops echo_ops;

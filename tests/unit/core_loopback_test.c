@@ -140,6 +140,97 @@ START_TEST(refused_features_end_the_start)
 	ck_assert_int_eq(vdev_loopback_new(&f.l, &f.env, f.v, &f.cfg), 0);
 	ck_assert_int_eq(vdev_loopback_start(f.l), VIRTQ_ENOTSUP);
 	ck_assert_uint_ne(vdev_status(f.v) & VIRTQ_STATUS_FAILED, 0);
+	ck_assert_uint_eq(f.echo.queue_starts, 0);
+	ck_assert_uint_eq(f.echo.started, 0);
+	CLAUSE("basic/feature-bits/R4b");
+	CLAUSE("init/device-init/R4");
+	CLAUSE("init/device-init/R5");
+	f.echo.resets = 0;
+	ck_assert_int_eq(vdev_loopback_start(f.l), VIRTQ_ENOTSUP);
+	ck_assert_uint_eq(f.echo.resets, 1);
+	CLAUSE("basic/status/R3");
+	fixture_fini(&f);
+}
+END_TEST
+
+/* The loopback's driver follows the standard too: seen from the device. */
+START_TEST(the_driver_follows_the_steps)
+{
+	enum { ACK = 1, DRIVER = 2, OK = 4, FEATURES = 8 };
+	struct virtq_features offered;
+	struct virtq_features accepted;
+	struct vdev_counters n;
+	struct fixture f;
+
+	fixture_init(&f, _i, 1);
+	vdev_loopback_free(f.l);
+	/* It wants everything, known or not, offered or not. */
+	f.cfg.wanted.word[0] |= ~(uint64_t)0 << 44 | 0xffffff;
+	f.cfg.wanted.word[1] = UINT64_MAX;
+	ck_assert_int_eq(vdev_loopback_new(&f.l, &f.env, f.v, &f.cfg), 0);
+	f.echo.resets = 0;
+	fixture_start(&f);
+	ck_assert_uint_eq(f.echo.resets, 1);
+	ck_assert_uint_eq(f.echo.status_features, ACK | DRIVER);
+	ck_assert_uint_eq(f.echo.status_queue, ACK | DRIVER | FEATURES);
+	ck_assert_uint_eq(f.echo.status_started, ACK | DRIVER | FEATURES | OK);
+	CLAUSE("init/device-init/R1");
+	CLAUSE("basic/status/R1");
+	CLAUSE("basic/status/R2");
+	vdev_queue_counters(f.v, 0, &n);
+	ck_assert_uint_eq(n.kicks, 0);
+	CLAUSE("init/device-init/R6");
+	vdev_offered(f.v, &offered);
+	vdev_accepted(f.v, &accepted);
+	ck_assert(virtq_features_subset(&accepted, &offered));
+	ck_assert(virtq_features_has(&accepted, ECHO_FEATURE));
+	ck_assert(virtq_features_has(&accepted, VIRTQ_F_VERSION_1));
+	CLAUSE("basic/feature-bits/R1");
+	CLAUSE("basic/feature-bits/R3b");
+	CLAUSE("basic/reserved-feature-bits/R1");
+	ck_assert(!virtq_features_subset(
+		&offered, &accepted)); /* and bits it did not ask for are no reason to fail */
+	CLAUSE("basic/feature-bits/R5");
+	/* A new start resets first, also after a failure. */
+	fixture_echo(&f, 0);
+	fixture_start(&f);
+	ck_assert_uint_eq(f.echo.resets, 2);
+	fixture_fini(&f);
+}
+END_TEST
+
+static void finish_later(struct fixture *f)
+{
+	if (f->reads++ == 100)
+		echo_finish(&f->echo, 1);
+}
+
+START_TEST(the_driver_waits_for_its_reset)
+{
+	struct fixture f;
+
+	fixture_init(&f, _i, 1);
+	fixture_start(&f);
+	f.echo.hold = 1;
+	fixture_add(&f, 0, 0, 1, 8, 8);
+	vdev_loopback_kick(f.l, 0);
+	f.on_clock = finish_later; /* the device is not done before */
+	ck_assert_int_eq(vdev_loopback_reset(f.l), 0);
+	ck_assert_uint_gt(f.reads, 100);
+	ck_assert_uint_eq(vdev_status(f.v), 0);
+	CLAUSE("basic/device-reset/R1");
+	ck_assert_ptr_null(vdev_loopback_drv(f.l, 0));
+	CLAUSE("init/device-cleanup/R2");
+	/* And gives up in the end when it never comes. */
+	f.on_clock = NULL;
+	f.tick = 1000000000;
+	fixture_start(&f);
+	fixture_add(&f, 0, 0, 1, 8, 8);
+	vdev_loopback_kick(f.l, 0);
+	ck_assert_int_eq(vdev_loopback_reset(f.l), VIRTQ_EAGAIN);
+	ck_assert_uint_ne(vdev_status(f.v), 0);
+	echo_finish(&f.echo, 1);
+	ck_assert_int_eq(vdev_loopback_reset(f.l), 0);
 	fixture_fini(&f);
 }
 END_TEST
@@ -344,6 +435,8 @@ void test_suites(SRunner *runner)
 	tcase_add_test(tc, configurations_are_checked);
 	tcase_add_loop_test(tc, requests_are_checked, 0, LAYOUTS);
 	tcase_add_test(tc, refused_features_end_the_start);
+	tcase_add_loop_test(tc, the_driver_follows_the_steps, 0, LAYOUTS);
+	tcase_add_loop_test(tc, the_driver_waits_for_its_reset, 0, LAYOUTS);
 	tcase_add_test(tc, chains_are_read_and_written_by_offset);
 	tcase_add_test(tc, chains_are_sliced);
 	tcase_add_loop_test(tc, addresses_are_translated, 0, LAYOUTS);
