@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A disk in memory for tests. It can hold operations until told or for a time, fail them (before or after touching some
- * of the buffers), end them inside submit, and notes what it was asked for. Buffers are only touched when an operation
- * ends: a device that lets go of memory too early is caught.
+ * A disk in memory for tests. It can hold operations until told or for a time, fail them (before or
+ * after touching some of the buffers), end them inside submit, and notes what it was asked for.
+ * Buffers are only touched when an operation ends: a device that lets go of memory too early is
+ * caught.
  *
  * Threads: submit and poll on the channel's thread, everything else from any thread.
  */
@@ -13,7 +14,7 @@
 
 #include <vdev/disk.h>
 
-enum { SLOW_LOG = 512, SLOW_HELD = 1024, SLOW_CHANNELS = 16 };
+enum { SLOW_LOG = 512, SLOW_HELD = 512, SLOW_CHANNELS = 16 };
 
 struct slow_op {
 	uint8_t op;

@@ -37,7 +37,7 @@ static void refresh_cache_mode(struct blk_device *b)
 }
 
 /* Show the driver what changed about the disk, if anything did. */
-void blk_show_disk(struct blk_device *b)
+static void show_disk(struct blk_device *b)
 {
 	struct vdev_disk_info info;
 	uint8_t now[8], shown[8];
@@ -84,6 +84,7 @@ static void blk_started(void *model)
 			can |= map[i].can;
 	blk_set(&b->can, can);
 	refresh_cache_mode(b);
+	show_disk(b); /* a configuration space that was loaded is that of the disk over there */
 }
 
 static void blk_reset(void *model)
@@ -348,7 +349,7 @@ int vdev_blk_resized(struct vdev *v)
 
 	if (b == NULL)
 		return VIRTQ_EINVAL;
-	blk_show_disk(b);
+	show_disk(b);
 	return 0;
 }
 

@@ -15,6 +15,8 @@
 #include <vdev/blk.h>
 #include <vdev/model.h>
 
+#include "limit.h"
+
 #define likely(x)   __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 
@@ -72,23 +74,6 @@ enum blk_config_at {
 	BLK_AT_ERASE_SECTORS = 60,
 	BLK_AT_ERASE_SEG = 64,
 	BLK_AT_ERASE_ALIGN = 68
-};
-
-/* One token bucket. */
-struct blk_bucket {
-	uint64_t rate;  /* per second; 0: no limit */
-	uint64_t burst; /* most that gathers */
-	int64_t level;  /* below 0: owed */
-	uint64_t rest;  /* millionths of a token */
-};
-
-/* Both buckets, shared by the queues. */
-struct blk_limit {
-	uint32_t on;   /* atomic */
-	uint32_t lock; /* held for a few instructions */
-	uint64_t last; /* when the buckets were filled last, ns */
-	struct blk_bucket ops;
-	struct blk_bucket bytes;
 };
 
 struct blk_range {
@@ -170,19 +155,9 @@ void blk_queue_end(void *model, struct vdev_queue *q);
 void blk_queue_drain(void *model, struct vdev_queue *q, int cancel);
 int blk_queue_hold(struct blk_queue *bq);
 
-/* limit.c */
-int blk_limit_set(struct blk_limit *l, const struct vdev_blk_limit *cfg,
-                  const struct vdev_env *env);
-int blk_limit_take(struct blk_limit *l, uint64_t now, uint64_t bytes, uint64_t *when);
-void blk_limit_levels(struct blk_limit *l, uint64_t now, int64_t level[2]);
-void blk_limit_restore(struct blk_limit *l, uint64_t now, const int64_t level[2]);
-
 /* state.c */
 int blk_save_state(void *model, struct vdev_writer *w);
 int blk_load_state(void *model, struct vdev_reader *r, uint32_t version, int apply);
-
-/* blk.c */
-void blk_show_disk(struct blk_device *b);
 
 /* Atomics. @{ */
 #define blk_get(p)    __atomic_load_n((p), __ATOMIC_RELAXED)

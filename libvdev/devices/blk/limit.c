@@ -110,7 +110,6 @@ int blk_limit_set(struct blk_limit *l, const struct vdev_blk_limit *cfg, const s
 	return 0;
 }
 
-/* Take one operation of so many bytes. 1: it may go; 0: not before *when. */
 int blk_limit_take(struct blk_limit *l, uint64_t now, uint64_t bytes, uint64_t *when)
 {
 	uint64_t wait, more;

@@ -61,6 +61,5 @@ int blk_load_state(void *model, struct vdev_reader *r, uint32_t version, int app
 		return 0;
 	if (limited)
 		blk_limit_restore(&b->limit, now_of(b), level);
-	blk_show_disk(b);
 	return 0;
 }
