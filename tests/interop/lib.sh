@@ -346,7 +346,8 @@ work_check()
 	[ "$(stat_of errors)" = 0 ] || die "the daemon counted $(stat_of errors) errors"
 	stat_least written_bytes "$bytes"
 	stat_least read_bytes "$bytes"
-	stat_least discarded_bytes "$(guest_said trim bytes)"
+	# A daemon need not count these; whether the space came back is seen in the image.
+	[ -z "$(stat_of discarded_bytes)" ] || stat_least discarded_bytes "$(guest_said trim bytes)"
 	stat_least requests 100
 	stat_least kicks 1
 	stat_least interrupts 1
