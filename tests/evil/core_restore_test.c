@@ -186,10 +186,13 @@ END_TEST
 /* The same thing twice. */
 START_TEST(QEMU_b0ee78ff31)
 {
-	uint8_t copy[32];
+	uint8_t copy[48];
 
 	begin();
 	put(body(PARTS) + VQ_CFG + 48 + 4, 0, 2); /* both VQ_CFG for queue 0 */
+	refused();
+	memcpy(copy, body(PARTS) + VQ_CFG, 48); /* and a second one for it */
+	memcpy(grow(PARTS, 48), copy, 48);
 	refused();
 	put(body(RINGS) + 24, 0, 2);
 	refused();

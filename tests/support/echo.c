@@ -75,7 +75,11 @@ void echo_finish(struct echo *e, uint32_t n)
 static int poll(void *model, struct vdev_queue *q)
 {
 	(void)q;
-	__atomic_fetch_add(&((struct echo *)model)->polls, 1, __ATOMIC_RELAXED);
+	struct echo *e = model;
+
+	__atomic_fetch_add(&e->polls, 1, __ATOMIC_RELAXED);
+	if (e->poll_finishes != 0)
+		echo_finish(e, e->poll_finishes);
 	return 0;
 }
 

@@ -27,12 +27,13 @@ struct echo_held {
 struct echo {
 	struct vdev *v;
 	/* How to behave. */
-	int hold;           /* keep requests until echo_finish() */
-	uint32_t take;      /* at most so many of each burst */
-	uint64_t deadline;  /* when refused ones should come again */
-	int fault;          /* break the queue with each request */
-	int start_error;    /* what queue_start answers */
-	int drain_finishes; /* whether queue_drain finishes what is held */
+	int hold;               /* keep requests until echo_finish() */
+	uint32_t take;          /* at most so many of each burst */
+	uint64_t deadline;      /* when refused ones should come again */
+	int fault;              /* break the queue with each request */
+	int start_error;        /* what queue_start answers */
+	int drain_finishes;     /* whether queue_drain finishes what is held */
+	uint32_t poll_finishes; /* how many held ones each poll finishes */
 	/* What happened. */
 	struct echo_held held[ECHO_HELD];
 	uint32_t nheld;

@@ -281,6 +281,15 @@ START_TEST(a_refused_rest_comes_again)
 	echo_finish(&f.echo, 1);
 	run_all(&f);
 	ck_assert_uint_eq(f.echo.nheld, 4);
+	/* Also one that comes while the queue is being run. */
+	f.echo.take = 0;
+	add_n(&f, 0, 5, 1);
+	vdev_loopback_kick(f.l, 0);
+	f.echo.take = UINT32_MAX;
+	f.echo.poll_finishes = 1;
+	ck_assert_int_eq(vdev_queue_run(f.v, 0, 0), 1);
+	f.echo.poll_finishes = 0;
+	ck_assert_uint_eq(f.echo.nheld, 4);
 	fixture_fini(&f);
 }
 END_TEST
