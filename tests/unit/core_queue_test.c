@@ -222,6 +222,13 @@ START_TEST(queue_reset_and_another_size)
 }
 END_TEST
 
+/* Notify whether or not the device asked for it. */
+static void kick(struct fixture *f, unsigned q)
+{
+	virtq_drv_publish(vdev_loopback_drv(f->l, q));
+	vdev_queue_kick(f->v, q);
+}
+
 START_TEST(a_refused_rest_comes_again)
 {
 	struct fixture f;
@@ -233,7 +240,7 @@ START_TEST(a_refused_rest_comes_again)
 	f.now = 1000;
 	ck_assert_uint_eq(vdev_queue_deadline(f.v, 0), UINT64_MAX);
 	add_n(&f, 0, 0, 6);
-	vdev_loopback_kick(f.l, 0);
+	kick(&f, 0);
 	ck_assert_uint_eq(f.echo.offered, 6);
 	ck_assert_uint_eq(fixture_take(&f, 0), 2);
 	ck_assert_uint_eq(vdev_queue_deadline(f.v, 0), 5000);
@@ -256,7 +263,7 @@ START_TEST(a_refused_rest_comes_again)
 	f.echo.deadline = UINT64_MAX;
 	f.echo.take = 0;
 	add_n(&f, 0, 0, 2);
-	vdev_loopback_kick(f.l, 0);
+	kick(&f, 0);
 	run_all(&f);
 	ck_assert_uint_eq(fixture_take(&f, 0), 0);
 	f.echo.take = UINT32_MAX;
@@ -267,7 +274,7 @@ START_TEST(a_refused_rest_comes_again)
 	ck_assert_uint_eq(f.echo.nheld, 2);
 	f.echo.take = 0;
 	add_n(&f, 0, 2, 2);
-	vdev_loopback_kick(f.l, 0);
+	kick(&f, 0);
 	ck_assert_uint_eq(f.echo.nheld, 2);
 	f.echo.take = UINT32_MAX;
 	vdev_queue_wake(f.echo.held[0].q);
@@ -276,7 +283,7 @@ START_TEST(a_refused_rest_comes_again)
 	/* And after a completion. */
 	f.echo.take = 0;
 	add_n(&f, 0, 4, 1);
-	vdev_loopback_kick(f.l, 0);
+	kick(&f, 0);
 	f.echo.take = UINT32_MAX;
 	echo_finish(&f.echo, 1);
 	run_all(&f);
@@ -284,8 +291,11 @@ START_TEST(a_refused_rest_comes_again)
 	/* Also one that comes while the queue is being run. */
 	f.echo.take = 0;
 	add_n(&f, 0, 5, 1);
-	vdev_loopback_kick(f.l, 0);
+	kick(&f, 0);
+	ck_assert_uint_eq(f.echo.nheld, 4);
 	f.echo.take = UINT32_MAX;
+	ck_assert_int_eq(vdev_queue_run(f.v, 0, 0), 0);
+	ck_assert_uint_eq(f.echo.nheld, 4);
 	f.echo.poll_finishes = 1;
 	ck_assert_int_eq(vdev_queue_run(f.v, 0, 0), 1);
 	f.echo.poll_finishes = 0;
