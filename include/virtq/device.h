@@ -92,9 +92,9 @@ struct virtq_dev_config {
 	/** @p xlat_entries entries (a power of two), the caller's */
 	struct virtq_xlat *xlat_cache;
 	uint32_t xlat_entries;
-	uint32_t dma_window; /**< with dma: how many chains are fetched ahead, 1 to 256 */
+	uint32_t dma_window; /**< with dma: chains read ahead, 1 to 256; max_chain * 16 bytes each */
 	const struct virtq_platform *platform; /**< NULL: coherent memory, compiler's fences */
-	const struct virtq_dma *dma;           /**< memory across a bus; then mem may be NULL */
+	const struct virtq_dma *dma;           /**< memory across a bus; mem, if any, is for its log */
 };
 
 /** Flags of virtq_dev_config. */
@@ -180,7 +180,8 @@ VIRTQ_MUST_CHECK static inline int virtq_dev_init(struct virtq_dev *vq,
 }
 
 /**
- * Let go of the memory maps. No chain may be out. Afterwards only virtq_dev_init() may be called.
+ * Let go of the memory maps. No chain may be out, and no read across the bus under way. Afterwards
+ * only virtq_dev_init() may be called.
  * @return 0, or VIRTQ_EBUSY with nothing changed
  */
 VIRTQ_MUST_CHECK int virtq_dev_fini(struct virtq_dev *vq);
@@ -239,7 +240,11 @@ uint32_t virtq_dev_max_iov(const struct virtq_dev *vq);
 VIRTQ_MUST_CHECK int virtq_dev_pop(struct virtq_dev *vq, struct virtq_chain *chains, uint32_t max,
                                    struct virtq_iov *iov, uint32_t niov);
 
-/** virtq_dev_pop() for memory across a bus: the pieces are bus addresses. */
+/**
+ * virtq_dev_pop() for memory across a bus: the pieces are bus addresses, which nobody has checked. It
+ * starts reading by itself where virtq_dev_fetch() has not; 0 says that there were none when the
+ * ring was last looked at.
+ */
 VIRTQ_MUST_CHECK int virtq_dev_pop_seg(struct virtq_dev *vq, struct virtq_chain *chains,
                                        uint32_t max, struct virtq_seg *seg, uint32_t nseg);
 
@@ -286,7 +291,8 @@ VIRTQ_MUST_CHECK int virtq_dev_should_interrupt(struct virtq_dev *vq);
 /**
  * Ask the driver for a notification of the next available buffer, then look once more.
  * @return 1: more arrived meanwhile, pop again; 0: a notification will come; across a bus also
- *         VIRTQ_EAGAIN: not known yet, call again; VIRTQ_EBROKEN
+ *         VIRTQ_EAGAIN: not known yet, call again (a notification that comes meanwhile is one that
+ *         was asked for); VIRTQ_EBROKEN
  */
 VIRTQ_MUST_CHECK int virtq_dev_arm(struct virtq_dev *vq);
 

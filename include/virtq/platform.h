@@ -32,8 +32,8 @@ struct virtq_platform {
 
 /**
  * Memory across a bus. Reads may take their time and may finish in any order; writes take effect in
- * the order they were given. A read of an aligned 16-byte descriptor must not show flags newer than
- * the rest of it.
+ * the order they were given, and before any read that is started later. A read of an aligned 16-byte
+ * descriptor must not show flags newer than the rest of it.
  */
 struct virtq_dma {
 	size_t size; /**< sizeof(struct virtq_dma) */

@@ -22,6 +22,7 @@ enum virtq_state_flag {
 	VIRTQ_STATE_SIGNALLED = 1,
 	/**
 	 * Split ring: take the used index from the ring in memory instead of from used (vhost-user).
+	 * Mapped memory only.
 	 */
 	VIRTQ_STATE_USED_IN_RING = 2
 };

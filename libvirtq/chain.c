@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "chain.h"
+
+#ifndef VIRTQ_NO_DEVICE
+
+static struct virtq_xlat *xlat_slot(struct virtq_dev *vq, uint64_t iova)
+{
+	return &vq->xlat_cache[(iova >> 12) & (vq->xlat_entries - 1)];
+}
+
+static int xlat_covers(const struct virtq_xlat *x, uint64_t iova, int write)
+{
+	return iova - x->iova < x->len && (x->perm & (write ? 2u : 1u)) != 0;
+}
+
+int xlat_lookup(struct virtq_dev *vq, uint64_t iova, uint64_t *len, int write, uint64_t *gpa)
+{
+	struct virtq_xlat answer, *x = NULL;
+	uint64_t left;
+	int err;
+
+	if (vq->xlat_entries > 0)
+		x = xlat_slot(vq, iova);
+	if (x == NULL || !xlat_covers(x, iova, write)) {
+		answer = (struct virtq_xlat){ 0 };
+		err = vq->xlat->translate(vq->xlat->ctx, iova, write, &answer);
+		if (err != 0)
+			return err == VIRTQ_EAGAIN ? err : VIRTQ_EFAULT;
+		if (!xlat_covers(&answer, iova, write))
+			return VIRTQ_EFAULT;
+		if (x != NULL)
+			*x = answer;
+		x = &answer;
+	}
+	left = x->len - (iova - x->iova);
+	*gpa = x->gpa + (iova - x->iova);
+	if (*len > left)
+		*len = left;
+	return 0;
+}
+
+void virtq_dev_invalidate(struct virtq_dev *vq, uint64_t iova, uint64_t len)
+{
+	for (uint32_t i = 0; i < vq->xlat_entries; i++) {
+		struct virtq_xlat *x = &vq->xlat_cache[i];
+
+		if (x->len > 0 && len > 0 && (x->iova - iova < len || iova - x->iova < x->len))
+			x->len = 0;
+	}
+}
+
+/* Bus addresses go out as they came: whoever does the transfers knows what they mean. */
+static int seg_put(struct walk *w, uint64_t addr, uint64_t len, int write)
+{
+	if (w->left == 0)
+		return VIRTQ_ENOSPC;
+	*w->seg++ = (struct virtq_seg){addr, len};
+	w->left--;
+	if (write)
+		w->nwrite++;
+	else
+		w->nread++;
+	return 0;
+}
+
+int chain_add_pieces(struct walk *w, const struct desc *d)
+{
+	int write = d->flags & VIRTQ_DESC_WRITE;
+	uint64_t addr = d->addr, left = d->len;
+
+	if (left - 1 > UINT64_MAX - addr)
+		return VIRTQ_FAULT_ADDRESS;
+	if (w->seg != NULL)
+		return seg_put(w, addr, left, write);
+	while (left > 0) {
+		uint64_t gpa = addr, len = left;
+		int n;
+
+		if (w->vq->xlat != NULL) {
+			n = xlat_lookup(w->vq, addr, &len, write, &gpa);
+			if (n != 0)
+				return n == VIRTQ_EAGAIN ? n : VIRTQ_FAULT_ADDRESS;
+		}
+		n = virtq_mem_map(w->mem, gpa, len, write, w->iov, w->left);
+		if (n < 0)
+			return n == VIRTQ_ENOSPC ? n : VIRTQ_FAULT_ADDRESS;
+		w->iov += n;
+		w->left -= (uint32_t)n;
+		if (write)
+			w->nwrite += (uint32_t)n;
+		else
+			w->nread += (uint32_t)n;
+		addr += len;
+		left -= len;
+	}
+	return 0;
+}
+
+/* Copy a descriptor of a table that may lie anywhere: unaligned, across regions, behind a translation. */
+static int table_copy(struct walk *w, uint64_t addr, uint8_t *dst)
+{
+	uint64_t left = VIRTQ_DESC_BYTES;
+
+	if (left - 1 > UINT64_MAX - addr)
+		return VIRTQ_FAULT_ADDRESS;
+	while (left > 0) {
+		uint64_t gpa = addr, len = left;
+		int err;
+
+		if (w->vq->xlat != NULL) {
+			err = xlat_lookup(w->vq, addr, &len, 0, &gpa);
+			if (err != 0)
+				return err == VIRTQ_EAGAIN ? err : VIRTQ_FAULT_ADDRESS;
+		}
+		if (virtq_mem_read(w->mem, gpa, dst, (size_t)len) != 0)
+			return VIRTQ_FAULT_ADDRESS;
+		dst += len;
+		addr += len;
+		left -= len;
+	}
+	return 0;
+}
+
+static int table_load(struct walk *w, const uint8_t *host, uint64_t addr, int packed, struct desc *out)
+{
+	uint64_t raw[2];
+	int err;
+
+	if (host != NULL) {
+		*out = desc_load(host, packed);
+		return 0;
+	}
+	err = table_copy(w, addr, (uint8_t *)raw);
+	if (err == 0)
+		*out = desc_from(le64(raw[0]), le64(raw[1]), packed);
+	return err;
+}
+
+int chain_table_step(struct walk *w, const struct desc *d, int packed, uint32_t entries,
+                     uint32_t *seen, uint32_t *at)
+{
+	int err;
+
+	/* In a packed table only WRITE counts (2.8.7); in a split one, no table within a table (2.7.5.3). */
+	if (!packed && d->flags & VIRTQ_DESC_INDIRECT)
+		return VIRTQ_FAULT_INDIRECT_FLAGS;
+	err = chain_add(w, d);
+	if (err != 0)
+		return err;
+	(*seen)++;
+	if (!packed)
+		return chain_next(d, entries, *seen, at);
+	*at = *seen;
+	return *seen == entries ? CHAIN_END : 0;
+}
+
+int chain_indirect(struct walk *w, const struct desc *table, int packed)
+{
+	uint32_t entries = table->len / VIRTQ_DESC_BYTES, i = 0, seen = 0;
+	const uint8_t *host = NULL;
+	struct desc d;
+	int err = indirect_check(w->vq, table, w->count);
+
+	if (err != 0)
+		return err;
+	if (table->len - 1 > UINT64_MAX - table->addr)
+		return VIRTQ_FAULT_ADDRESS;
+	if (w->vq->xlat == NULL) {
+		host = virtq_mem_at(w->mem, table->addr, table->len, 0);
+		if ((uintptr_t)host % sizeof(uint64_t) != 0)
+			host = NULL; /* piecewise */
+	}
+	do {
+		err = table_load(w, host != NULL ? host + (size_t)i * VIRTQ_DESC_BYTES : NULL,
+		                 table->addr + (uint64_t)i * VIRTQ_DESC_BYTES, packed, &d);
+		if (err != 0)
+			return err;
+		err = chain_table_step(w, &d, packed, entries, &seen, &i);
+	} while (err == 0);
+	if (err != CHAIN_END)
+		return err;
+	w->count += seen;
+	return 0;
+}
+
+#endif

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The one walker that turns descriptors into a checked chain, for every layout and every kind of memory.
+ *
+ * It sees copies of descriptors only. Results: 0, VIRTQ_EAGAIN (a translation is not known yet), VIRTQ_ENOSPC (the
+ * caller's pieces are used up, try with more), or a fault reason (> 0).
+ */
+#ifndef LIBVIRTQ_CHAIN_H
+#define LIBVIRTQ_CHAIN_H
+
+#include <virtq/device.h>
+
+#include "mem.h"
+
+/* A chain under construction. Lives on the stack; nothing of the queue is changed before the chain is whole. */
+struct walk {
+	struct virtq_dev *vq;
+	const struct virtq_mem *mem;
+	struct virtq_iov *iov; /* mapped memory: next free piece, and how many are left */
+	struct virtq_seg *seg; /* memory across a bus: likewise */
+	uint32_t left;
+	uint32_t nread;
+	uint32_t nwrite;
+	uint32_t count; /* descriptors so far, direct and indirect */
+	uint64_t read_bytes;
+	uint64_t write_bytes;
+};
+
+/*
+ * Add a buffer that is no plain stretch of one region: it crosses regions, its address is translated, or it lies
+ * across a bus.
+ */
+int chain_add_pieces(struct walk *w, const struct desc *d);
+
+/* Take a chain from an indirect table in mapped memory. */
+int chain_indirect(struct walk *w, const struct desc *table, int packed);
+
+/* Whether a descriptor may point at an indirect table: negotiated, length, limit. 0 or a fault reason. */
+static inline int indirect_check(const struct virtq_dev *vq, const struct desc *table, uint32_t before)
+{
+	if (unlikely(!vq->indirect))
+		return VIRTQ_FAULT_INDIRECT;
+	if (unlikely(table->len == 0 || table->len % VIRTQ_DESC_BYTES != 0))
+		return VIRTQ_FAULT_INDIRECT_LEN;
+	if (unlikely(table->len / VIRTQ_DESC_BYTES > vq->max_chain - before))
+		return VIRTQ_FAULT_INDIRECT_LEN;
+	return 0;
+}
+
+/* What holds for every buffer, whatever its memory: order, sum. */
+static inline int buffer_check(struct walk *w, const struct desc *d)
+{
+	if (d->flags & VIRTQ_DESC_WRITE) {
+		w->write_bytes += d->len;
+	} else {
+		if (unlikely(w->nwrite > 0))
+			return VIRTQ_FAULT_ORDER;
+		w->read_bytes += d->len;
+	}
+	if (unlikely(w->read_bytes + w->write_bytes > UINT32_MAX))
+		return VIRTQ_FAULT_TOO_LONG;
+	return 0;
+}
+
+/* A chain or table ends here. */
+#define CHAIN_END (-1)
+
+/*
+ * Where a chain goes on after a descriptor, seen of which were followed so far: 0 and *at, CHAIN_END, or a fault.
+ * limit is the length of the table that it lies in.
+ */
+static inline int chain_next(const struct desc *d, uint32_t limit, uint32_t seen, uint32_t *at)
+{
+	if (likely(!(d->flags & VIRTQ_DESC_NEXT)))
+		return CHAIN_END;
+	if (unlikely(seen >= limit))
+		return VIRTQ_FAULT_TOO_MANY; /* circular: more steps than entries */
+	*at = d->extra;
+	return unlikely(*at >= limit) ? VIRTQ_FAULT_NEXT : 0;
+}
+
+/*
+ * Take entry *at of an indirect table. 0: goes on at the new *at; CHAIN_END; or as chain_add(). seen counts the
+ * entries that were taken.
+ */
+int chain_table_step(struct walk *w, const struct desc *d, int packed, uint32_t entries, uint32_t *seen,
+                     uint32_t *at);
+
+static inline void piece_put(struct walk *w, void *base, size_t len, int write)
+{
+	w->iov->base = base;
+	w->iov->len = len;
+	w->iov++;
+	w->left--;
+	if (write)
+		w->nwrite++;
+	else
+		w->nread++;
+}
+
+/* Add the buffer of one descriptor. An empty one is left out. */
+static inline int chain_add(struct walk *w, const struct desc *d)
+{
+	const struct virtq_region *r;
+	uint64_t offset;
+	int err;
+
+	if (unlikely(d->len == 0))
+		return 0;
+	err = buffer_check(w, d);
+	if (unlikely(err != 0))
+		return err;
+	if (unlikely(w->vq->xlat != NULL))
+		return chain_add_pieces(w, d);
+	r = mem_find(w->mem, d->addr);
+	if (unlikely(r == NULL))
+		return chain_add_pieces(w, d);
+	offset = d->addr - r->gpa;
+	if (unlikely(d->len > r->len - offset || r->flags & VIRTQ_REGION_READONLY))
+		return chain_add_pieces(w, d);
+	if (unlikely(w->left == 0))
+		return VIRTQ_ENOSPC;
+	piece_put(w, (uint8_t *)r->host + offset, d->len, d->flags & VIRTQ_DESC_WRITE);
+	return 0;
+}
+
+static inline void chain_fill(struct virtq_chain *c, const struct walk *w, const struct virtq_iov *iov,
+                              uint16_t id, uint16_t ndesc)
+{
+	struct virtq_dev *vq = w->vq;
+
+	c->iov = iov;
+	c->nread = w->nread;
+	c->nwrite = w->nwrite;
+	c->read_bytes = (uint32_t)w->read_bytes;
+	c->write_bytes = (uint32_t)w->write_bytes;
+	c->id = id;
+	c->ndesc = ndesc;
+	c->seq = vq->seq;
+	c->map = vq->cur_map;
+}
+
+/*
+ * Translate [iova, iova + *len) for a queue that has a translation: *gpa, and *len cut to what is contiguous.
+ * 0, VIRTQ_EAGAIN, VIRTQ_EFAULT.
+ */
+int xlat_lookup(struct virtq_dev *vq, uint64_t iova, uint64_t *len, int write, uint64_t *gpa);
+
+#endif
