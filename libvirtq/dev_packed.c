@@ -169,10 +169,7 @@ void packed_use(struct virtq_dev *vq, uint16_t id, uint16_t ndesc, uint32_t writ
 		dev_mark_desc(vq, (uint32_t)vq->used * VIRTQ_DESC_BYTES, VIRTQ_DESC_BYTES);
 	advance(vq, &vq->used, &vq->used_wrap, ndesc);
 	vq->slots_out = (uint16_t)(vq->slots_out - ndesc);
-	if (ndesc > UINT16_MAX - vq->unsignalled)
-		vq->signalled_known = 0;
-	else
-		vq->unsignalled = (uint16_t)(vq->unsignalled + ndesc);
+	vq->held_slots = (uint16_t)(vq->held_slots + ndesc);
 }
 
 void packed_publish(struct virtq_dev *vq)
@@ -188,6 +185,24 @@ void packed_publish(struct virtq_dev *vq)
 	if (dev_logging(vq))
 		dev_mark_desc(vq, (uint32_t)vq->held_place * VIRTQ_DESC_BYTES, VIRTQ_DESC_BYTES);
 	vq->held = 0;
+	if (vq->held_slots > UINT16_MAX - vq->unsignalled)
+		vq->signalled_known = 0;
+	else
+		vq->unsignalled = (uint16_t)(vq->unsignalled + vq->held_slots);
+	vq->held_slots = 0;
+}
+
+/* The used place that the driver can see: what is held back is not part of it. */
+static uint16_t shown_place(const struct virtq_dev *vq)
+{
+	uint16_t place = vq->used;
+	int wrap = vq->used_wrap;
+
+	if (vq->held_slots > place) {
+		place = (uint16_t)(place + vq->size);
+		wrap = !wrap;
+	}
+	return place_with_wrap((uint16_t)(place - vq->held_slots), wrap);
 }
 
 int packed_should_interrupt(struct virtq_dev *vq)
@@ -204,7 +219,7 @@ int packed_should_interrupt(struct virtq_dev *vq)
 	full_barrier(vq->platform);
 	cache_invalidate(vq->platform, vq->driver, VIRTQ_PACKED_EVENT_BYTES);
 	event = shared_load32(vq->driver); /* place and flags together, so that they belong together */
-	return packed_wanted(vq, event, place_with_wrap(vq->used, vq->used_wrap), n, known);
+	return packed_wanted(vq, event, shown_place(vq), n, known);
 }
 
 static void event_store(struct virtq_dev *vq, uint16_t place, uint32_t flags)

@@ -130,6 +130,7 @@ struct virtq_dev {
 	uint8_t broken;
 	uint16_t held_flags; /* packed: flags of the first used descriptor, held back until publish */
 	uint16_t held_place;
+	uint16_t held_slots; /* packed: slots used since the last publish */
 	uint8_t held;
 	uint8_t used_log_set;
 	uint16_t inflight;  /* chains out */
