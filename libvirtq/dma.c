@@ -213,7 +213,6 @@ int dma_look(struct virtq_dev *vq, enum dma_look kind, uint64_t addr, uint32_t l
 	d->look_kind = (uint8_t)kind;
 	if (kind != LOOK_HEADS)
 		d->look_more = d->looked = 0;
-	d->look_stale = 0;
 	d->look_busy = 1;
 	rc = dma_read(vq, addr, d->look, len, TAG(DMA_TAG_LOOK, 0));
 	if (rc != 0)
@@ -279,9 +278,7 @@ static void look_done(struct virtq_dev *vq)
 	d->look_busy = 0;
 	if (d->arm == ARM_LOOKS)
 		d->arm = ARM_LOOKED;
-	if (d->look_stale)
-		d->look_n = 0;
-	else if (!vq->broken)
+	if (!vq->broken)
 		DMA_LAYOUT(vq, looked, vq);
 }
 
@@ -435,8 +432,7 @@ void virtq_dma_unpop(struct virtq_dev *vq, const struct virtq_chain *chains, uin
 	}
 	d->first = slot_of(d, d->njobs);
 	d->njobs = 0;
-	d->look_stale = d->look_busy && d->look_kind != LOOK_INDEX;
-	d->look_n = d->look_i = 0;
+	d->look_n = d->look_i = 0; /* also of a look under way: what it brings is ignored */
 	d->list_open = d->look_open = d->stop = d->looked = 0;
 	LAYOUT(vq, unpop, vq, chains, n);
 	d->at = vq->avail;

@@ -58,7 +58,6 @@ struct virtq_dev_dma {
 	uint16_t want; /* jobs that there may be */
 	uint8_t look_kind;
 	uint8_t look_busy;
-	uint8_t look_stale; /* its result belongs to jobs that were dropped */
 	uint8_t look_more;  /* look again when what is known has become jobs */
 	uint8_t looked;     /* what the last look knew has not been told by pop */
 	uint8_t look_open;  /* packed: the last look did not reach a place that is not available */
