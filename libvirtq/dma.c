@@ -434,6 +434,7 @@ void virtq_dma_unpop(struct virtq_dev *vq, const struct virtq_chain *chains, uin
 	d->njobs = 0;
 	d->look_n = d->look_i = 0; /* also of a look under way: what it brings is ignored */
 	d->list_open = d->look_open = d->stop = d->looked = 0;
+	d->arm = ARM_NONE; /* what it found goes back to the ring */
 	LAYOUT(vq, unpop, vq, chains, n);
 	d->at = vq->avail;
 	d->at_wrap = vq->avail_wrap;
@@ -518,8 +519,8 @@ int virtq_dma_arm(struct virtq_dev *vq)
 		d->arm = ARM_NONE;
 		return 1;
 	}
-	if (d->arm != ARM_LOOKED)
-		return VIRTQ_EAGAIN;
+	if (d->arm != ARM_LOOKED || d->look_busy)
+		return VIRTQ_EAGAIN; /* a list that was found may be read a second time */
 	d->arm = ARM_NONE;
 	d->looked = 0;
 	return 0;

@@ -164,6 +164,23 @@ START_TEST(dma_packed_lists)
 }
 END_TEST
 
+/* A list is looked at twice; arming must not take the time between for an empty ring. */
+START_TEST(dma_packed_arm_finds_a_list)
+{
+	set_up(1, 8, 1, 4, 1);
+	raw_packed_offer(&ring, 0x8000, 1, 99, VIRTQ_DESC_NEXT);
+	raw_packed_offer(&ring, 0x9000, 1, 2, 0);
+	ck_assert_int_eq(virtq_dev_arm(&ring.dev), VIRTQ_EAGAIN);
+	dma_mem_step(&mem, &ring.dev);
+	ck_assert_int_eq(virtq_dev_arm(&ring.dev), VIRTQ_EAGAIN);
+	dma_mem_step(&mem, &ring.dev);
+	ck_assert_int_eq(virtq_dev_arm(&ring.dev), 1);
+	ck_assert_int_eq(pop(1), 1);
+	push(0, 1);
+	tear_down();
+}
+END_TEST
+
 START_TEST(dma_packed_bad_lists)
 {
 	set_up(1, 8, 2, 4, 0);
@@ -196,6 +213,7 @@ void test_suites(SRunner *runner)
 	tcase_add_test(tc, dma_split_index_jumps_back);
 	tcase_add_test(tc, dma_packed_list_is_read_after_its_head);
 	tcase_add_test(tc, dma_packed_lists);
+	tcase_add_test(tc, dma_packed_arm_finds_a_list);
 	tcase_add_test(tc, dma_packed_bad_lists);
 	suite_add_tcase(s, tc);
 	srunner_add_suite(runner, s);

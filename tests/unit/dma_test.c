@@ -215,6 +215,22 @@ START_TEST(dma_arm_looks_after_it_wrote)
 }
 END_TEST
 
+/* What arming found was popped and given back: it is there again. */
+START_TEST(dma_arm_after_unpop)
+{
+	set_up(_i, 8, 1, 4, 1);
+	offer(0, 0x8000, 64, 0);
+	ck_assert_int_eq(virtq_dev_arm(&ring.dev), VIRTQ_EAGAIN);
+	dma_mem_drain(&mem, &ring.dev);
+	ck_assert_int_eq(pop(1), 1);
+	ck_assert_int_eq(virtq_dev_unpop(&ring.dev, chains, 1), 0);
+	ck_assert_int_eq(arm(), 1);
+	ck_assert_int_eq(pop_wait(1), 1);
+	push(0, 1);
+	tear_down();
+}
+END_TEST
+
 START_TEST(dma_fini_waits_for_reads)
 {
 	set_up(_i, 8, 1, 4, 0);
@@ -413,6 +429,7 @@ void test_suites(SRunner *runner)
 	tcase_add_loop_test(tc, dma_interrupt_is_asked_for, 0, 2);
 	tcase_add_loop_test(tc, dma_interrupt_answer_is_for_what_was_published, 0, 2);
 	tcase_add_loop_test(tc, dma_arm_looks_after_it_wrote, 0, 2);
+	tcase_add_loop_test(tc, dma_arm_after_unpop, 0, 2);
 	tcase_add_loop_test(tc, dma_fini_waits_for_reads, 0, 2);
 	tcase_add_loop_test(tc, dma_unpop_reads_again, 0, 2);
 	tcase_add_loop_test(tc, dma_failing_read_breaks, 0, 2);
