@@ -22,7 +22,7 @@ int xlat_lookup(struct virtq_dev *vq, uint64_t iova, uint64_t *len, int write, u
 	if (vq->xlat_entries > 0)
 		x = xlat_slot(vq, iova);
 	if (x == NULL || !xlat_covers(x, iova, write)) {
-		answer = (struct virtq_xlat){ 0 };
+		answer = (struct virtq_xlat){0};
 		err = vq->xlat->translate(vq->xlat->ctx, iova, write, &answer);
 		if (err != 0)
 			return err == VIRTQ_EAGAIN ? err : VIRTQ_EFAULT;
@@ -121,7 +121,8 @@ static int table_copy(struct walk *w, uint64_t addr, uint8_t *dst)
 	return 0;
 }
 
-static int table_load(struct walk *w, const uint8_t *host, uint64_t addr, int packed, struct desc *out)
+static int table_load(struct walk *w, const uint8_t *host, uint64_t addr, int packed,
+                      struct desc *out)
 {
 	uint64_t raw[2];
 	int err;

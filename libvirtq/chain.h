@@ -36,7 +36,8 @@ int chain_add_pieces(struct walk *w, const struct desc *d);
 int chain_indirect(struct walk *w, const struct desc *table, int packed);
 
 /* Whether a descriptor may point at an indirect table: negotiated, length, limit. 0 or a fault reason. */
-static inline int indirect_check(const struct virtq_dev *vq, const struct desc *table, uint32_t before)
+static inline int indirect_check(const struct virtq_dev *vq, const struct desc *table,
+                                 uint32_t before)
 {
 	if (unlikely(!vq->indirect))
 		return VIRTQ_FAULT_INDIRECT;
@@ -83,8 +84,8 @@ static inline int chain_next(const struct desc *d, uint32_t limit, uint32_t seen
  * Take entry *at of an indirect table. 0: goes on at the new *at; CHAIN_END; or as chain_add(). seen counts the
  * entries that were taken.
  */
-int chain_table_step(struct walk *w, const struct desc *d, int packed, uint32_t entries, uint32_t *seen,
-                     uint32_t *at);
+int chain_table_step(struct walk *w, const struct desc *d, int packed, uint32_t entries,
+                     uint32_t *seen, uint32_t *at);
 
 static inline void piece_put(struct walk *w, void *base, size_t len, int write)
 {
@@ -124,8 +125,8 @@ static inline int chain_add(struct walk *w, const struct desc *d)
 	return 0;
 }
 
-static inline void chain_fill(struct virtq_chain *c, const struct walk *w, const struct virtq_iov *iov,
-                              uint16_t id, uint16_t ndesc)
+static inline void chain_fill(struct virtq_chain *c, const struct walk *w,
+                              const struct virtq_iov *iov, uint16_t id, uint16_t ndesc)
 {
 	struct virtq_dev *vq = w->vq;
 

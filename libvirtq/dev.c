@@ -91,14 +91,17 @@ static int map_ring(struct virtq_dev *vq, const struct virtq_mem *mem)
 	err = part_at(vq, mem, vq->desc_addr, n * VIRTQ_DESC_BYTES, vq->packed, &desc);
 	if (err == 0)
 		err = part_at(vq, mem, vq->driver_addr,
-		              vq->packed ? VIRTQ_PACKED_EVENT_BYTES : VIRTQ_SPLIT_DRIVER_BYTES(n), 0, &driver);
+		              vq->packed ? VIRTQ_PACKED_EVENT_BYTES : VIRTQ_SPLIT_DRIVER_BYTES(n), 0,
+		              &driver);
 	if (err == 0)
 		err = part_at(vq, mem, vq->device_addr,
-		              vq->packed ? VIRTQ_PACKED_EVENT_BYTES : VIRTQ_SPLIT_DEVICE_BYTES(n), 1, &device);
+		              vq->packed ? VIRTQ_PACKED_EVENT_BYTES : VIRTQ_SPLIT_DEVICE_BYTES(n), 1,
+		              &device);
 	if (err != 0)
 		return err;
 	/* The addresses are aligned; this is about memory that starts at an odd place here. */
-	if ((uintptr_t)desc % 8 != 0 || (uintptr_t)driver % 4 != (vq->packed ? 0 : vq->driver_addr % 4) ||
+	if ((uintptr_t)desc % 8 != 0 ||
+	    (uintptr_t)driver % 4 != (vq->packed ? 0 : vq->driver_addr % 4) ||
 	    (uintptr_t)device % 4 != 0)
 		return VIRTQ_EFAULT;
 	vq->desc = desc;
@@ -158,7 +161,8 @@ int virtq_dev_init_sized(struct virtq_dev *vq, size_t vq_size, const struct virt
 		return err;
 	take_config(&fresh, cfg);
 	if (cfg->dma != NULL) {
-		err = virtq_dma_init(&fresh, cfg, (uint8_t *)cfg->scratch + busy_bytes(fresh.size) + done_bytes(cfg));
+		err = virtq_dma_init(&fresh, cfg,
+		                     (uint8_t *)cfg->scratch + busy_bytes(fresh.size) + done_bytes(cfg));
 	} else {
 		err = map_ring(&fresh, cfg->mem);
 		if (err == 0)
@@ -267,11 +271,12 @@ uint32_t virtq_dev_max_iov(const struct virtq_dev *vq)
 	/* Each border between regions can cut one buffer of an honest chain; translation cuts at every page. */
 	if (vq->dma != NULL)
 		return vq->max_chain;
-	return vq->max_chain * (vq->xlat != NULL ? 4 : 1) + dev_mem(vq)->count + (vq->xlat != NULL ? 1024 : 0);
+	return vq->max_chain * (vq->xlat != NULL ? 4 : 1) + dev_mem(vq)->count +
+	       (vq->xlat != NULL ? 1024 : 0);
 }
 
-int virtq_dev_pop(struct virtq_dev *vq, struct virtq_chain *chains, uint32_t max, struct virtq_iov *iov,
-                  uint32_t niov)
+int virtq_dev_pop(struct virtq_dev *vq, struct virtq_chain *chains, uint32_t max,
+                  struct virtq_iov *iov, uint32_t niov)
 {
 	if (unlikely(vq->broken))
 		return VIRTQ_EBROKEN;
@@ -280,8 +285,8 @@ int virtq_dev_pop(struct virtq_dev *vq, struct virtq_chain *chains, uint32_t max
 	return LAYOUT(vq, pop, vq, chains, max, iov, niov);
 }
 
-int virtq_dev_pop_seg(struct virtq_dev *vq, struct virtq_chain *chains, uint32_t max, struct virtq_seg *seg,
-                      uint32_t nseg)
+int virtq_dev_pop_seg(struct virtq_dev *vq, struct virtq_chain *chains, uint32_t max,
+                      struct virtq_seg *seg, uint32_t nseg)
 {
 	if (vq->broken)
 		return VIRTQ_EBROKEN;
@@ -309,8 +314,8 @@ static void mark_chain(struct virtq_dev *vq, const struct virtq_chain *c)
  * Take n chains off the list of those that are out; all or none. What they may have written is marked, before any
  * used entry of theirs can be seen.
  */
-static int take_back(struct virtq_dev *vq, const struct virtq_chain *chains, const uint32_t *written,
-                     uint32_t n)
+static int take_back(struct virtq_dev *vq, const struct virtq_chain *chains,
+                     const uint32_t *written, uint32_t n)
 {
 	for (uint32_t i = 0; i < n; i++) {
 		const struct virtq_chain *c = &chains[i];
@@ -382,7 +387,7 @@ static void use_in_order(struct virtq_dev *vq, const struct virtq_chain *c, uint
 {
 	struct virtq_dev_done *d = &vq->done[c->seq];
 
-	*d = (struct virtq_dev_done){ .written = written, .id = c->id, .ndesc = c->ndesc, .ready = 1 };
+	*d = (struct virtq_dev_done){.written = written, .id = c->id, .ndesc = c->ndesc, .ready = 1};
 	for (d = &vq->done[vq->seq_used]; d->ready; d = &vq->done[vq->seq_used]) {
 		d->ready = 0;
 		vq->seq_used = seq_next(vq, vq->seq_used);
@@ -466,7 +471,7 @@ void dev_break(struct virtq_dev *vq, int reason, uint16_t head)
 	if (vq->broken)
 		return;
 	vq->broken = 1;
-	vq->fault = (struct virtq_fault){ .reason = (uint16_t)reason, .head = head, .avail = vq->avail };
+	vq->fault = (struct virtq_fault){.reason = (uint16_t)reason, .head = head, .avail = vq->avail};
 }
 
 void virtq_dev_break(struct virtq_dev *vq, uint16_t head)
@@ -525,7 +530,7 @@ const char *virtq_fault_name(uint16_t reason)
 /* What we write to the ring is marked after it is written: a reader of the log that comes in between must find it. */
 static void mark_ring(struct virtq_dev *vq, uint8_t *part, uint32_t offset, uint32_t len)
 {
-	struct virtq_iov piece = { part + offset, len };
+	struct virtq_iov piece = {part + offset, len};
 
 	virtq_mem_mark_iov(dev_mem(vq), &piece, 1);
 }
@@ -553,7 +558,7 @@ void virtq_dev_dma_done(struct virtq_dev *vq, uint32_t tag, int result)
 
 void virtq_dev_dma_count(const struct virtq_dev *vq, struct virtq_dma_count *out)
 {
-	*out = (struct virtq_dma_count){ 0 };
+	*out = (struct virtq_dma_count){0};
 	if (vq->dma != NULL)
 		virtq_dma_count(vq, out);
 }

@@ -132,8 +132,8 @@ static inline int packed_rest_check(const struct desc *d, int wrap)
 }
 
 /* Packed ring: place and flags (2.8.10). */
-static inline int packed_wanted(const struct virtq_dev *vq, uint32_t wish, uint16_t used, uint16_t n,
-                                int known)
+static inline int packed_wanted(const struct virtq_dev *vq, uint32_t wish, uint16_t used,
+                                uint16_t n, int known)
 {
 	uint16_t event = wish & (uint16_t)~VIRTQ_STATE_WRAP, now = used & (uint16_t)~VIRTQ_STATE_WRAP;
 
@@ -165,8 +165,8 @@ void split_disarm(struct virtq_dev *vq);
 
 int packed_start(struct virtq_dev *vq, const struct virtq_state *s);
 void packed_state(const struct virtq_dev *vq, struct virtq_state *out);
-int packed_pop(struct virtq_dev *vq, struct virtq_chain *chains, uint32_t max, struct virtq_iov *iov,
-               uint32_t niov);
+int packed_pop(struct virtq_dev *vq, struct virtq_chain *chains, uint32_t max,
+               struct virtq_iov *iov, uint32_t niov);
 void packed_unpop(struct virtq_dev *vq, const struct virtq_chain *chains, uint32_t n);
 void packed_use(struct virtq_dev *vq, uint16_t id, uint16_t ndesc, uint32_t written);
 void packed_publish(struct virtq_dev *vq);

@@ -4,8 +4,8 @@
 
 #if !defined(VIRTQ_NO_DEVICE) && !defined(VIRTQ_NO_PACKED)
 
-#define LEN_AT 8
-#define ID_AT 12
+#define LEN_AT   8
+#define ID_AT    12
 #define FLAGS_AT 14
 
 static inline uint8_t *desc_at(const struct virtq_dev *vq, uint16_t place)
@@ -20,7 +20,8 @@ int packed_start(struct virtq_dev *vq, const struct virtq_state *s)
 	vq->used = s->used & (uint16_t)~VIRTQ_STATE_WRAP;
 	vq->used_wrap = (s->used & VIRTQ_STATE_WRAP) != 0;
 	/* Slots between used and avail are out elsewhere; they count as taken. */
-	vq->slots_out = (uint16_t)(vq->avail + (vq->avail_wrap != vq->used_wrap ? vq->size : 0) - vq->used);
+	vq->slots_out =
+		(uint16_t)(vq->avail + (vq->avail_wrap != vq->used_wrap ? vq->size : 0) - vq->used);
 	return 0;
 }
 
@@ -80,7 +81,7 @@ static inline int walk_list(struct walk *w, struct list *l)
 	d.addr = shared_load64(p);
 	d.len = shared_load32(p + LEN_AT);
 	d.extra = shared_load16(p + ID_AT);
-	*l = (struct list){ .id = d.extra, .slots = 1 };
+	*l = (struct list){.id = d.extra, .slots = 1};
 	if (unlikely(vq->slots_out >= vq->size))
 		return VIRTQ_FAULT_TOO_MANY; /* it was used for what is still out */
 	if (unlikely(d.flags & VIRTQ_DESC_INDIRECT)) {
@@ -101,12 +102,12 @@ static inline int id_check(const struct virtq_dev *vq, uint16_t id)
 	return unlikely(busy_test(vq, id)) ? VIRTQ_FAULT_DUPLICATE : 0;
 }
 
-int packed_pop(struct virtq_dev *vq, struct virtq_chain *chains, uint32_t max, struct virtq_iov *iov,
-               uint32_t niov)
+int packed_pop(struct virtq_dev *vq, struct virtq_chain *chains, uint32_t max,
+               struct virtq_iov *iov, uint32_t niov)
 {
-	struct walk w = { .vq = vq, .mem = dev_mem(vq), .iov = iov, .left = niov };
+	struct walk w = {.vq = vq, .mem = dev_mem(vq), .iov = iov, .left = niov};
 	uint32_t popped = 0;
-	struct list l = { .id = 0xffff };
+	struct list l = {.id = 0xffff};
 	int err = 0;
 
 	for (; popped < max; popped++) {

@@ -113,7 +113,7 @@ static inline int head_check(const struct virtq_dev *vq, uint16_t head)
 int split_pop(struct virtq_dev *vq, struct virtq_chain *chains, uint32_t max, struct virtq_iov *iov,
               uint32_t niov)
 {
-	struct walk w = { .vq = vq, .mem = dev_mem(vq), .iov = iov, .left = niov };
+	struct walk w = {.vq = vq, .mem = dev_mem(vq), .iov = iov, .left = niov};
 	int n = available(vq), err = 0;
 	uint32_t popped = 0;
 	uint16_t head = 0xffff;
@@ -151,7 +151,7 @@ void split_unpop(struct virtq_dev *vq, const struct virtq_chain *chains, uint32_
 
 void split_use(struct virtq_dev *vq, uint16_t id, uint16_t ndesc, uint32_t written)
 {
-	uint32_t elem[2] = { le32(id), le32(written) };
+	uint32_t elem[2] = {le32(id), le32(written)};
 
 	(void)ndesc;
 	__builtin_memcpy(vq->device + used_entry(vq, vq->used), elem, sizeof(elem));
@@ -204,8 +204,8 @@ int split_should_interrupt(struct virtq_dev *vq)
 	/* Our index before the driver's wish; pairs with the driver's barrier between its wish and our index. */
 	full_barrier(vq->platform);
 	cache_invalidate(vq->platform, vq->driver, VIRTQ_SPLIT_DRIVER_BYTES(vq->size));
-	return split_wanted(vq, shared_load16(vq->event_idx ? used_event(vq) : vq->driver), vq->used_shown,
-	                    n, known);
+	return split_wanted(vq, shared_load16(vq->event_idx ? used_event(vq) : vq->driver),
+	                    vq->used_shown, n, known);
 }
 
 int split_arm(struct virtq_dev *vq)

@@ -27,12 +27,12 @@ int virtq_dirty_init(struct virtq_dirty *d, uint64_t base, uint32_t page_shift, 
 	if (hooks != NULL &&
 	    (hooks->size < sizeof(*hooks) || hooks->or_word == NULL || hooks->take_word == NULL))
 		return VIRTQ_EINVAL;
-	*d = (struct virtq_dirty){ .words = words,
-		                   .nwords = nwords,
-		                   .base = base,
-		                   .npages = (uint64_t)nwords * WORD_BITS,
-		                   .page_shift = page_shift,
-		                   .hooks = hooks };
+	*d = (struct virtq_dirty){.words = words,
+	                          .nwords = nwords,
+	                          .base = base,
+	                          .npages = (uint64_t)nwords * WORD_BITS,
+	                          .page_shift = page_shift,
+	                          .hooks = hooks};
 	return 0;
 }
 

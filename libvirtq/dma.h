@@ -58,11 +58,11 @@ struct virtq_dev_dma {
 	uint16_t want; /* jobs that there may be */
 	uint8_t look_kind;
 	uint8_t look_busy;
-	uint8_t look_more;  /* look again when what is known has become jobs */
-	uint8_t looked;     /* what the last look knew has not been told by pop */
-	uint8_t look_open;  /* packed: the last look did not reach a place that is not available */
-	uint8_t stop;       /* packed: a bad list; where the next one begins is unknown */
-	uint8_t list_open;  /* packed: the youngest job does not know its length yet */
+	uint8_t look_more; /* look again when what is known has become jobs */
+	uint8_t looked;    /* what the last look knew has not been told by pop */
+	uint8_t look_open; /* packed: the last look did not reach a place that is not available */
+	uint8_t stop;      /* packed: a bad list; where the next one begins is unknown */
+	uint8_t list_open; /* packed: the youngest job does not know its length yet */
 	uint8_t at_wrap;
 	uint16_t at;     /* packed: place of look[look_i] */
 	uint16_t look_n; /* entries asked for, or there */

@@ -22,7 +22,7 @@ int virtq_mem_init(struct virtq_mem *mem, const struct virtq_region *regions, ui
 		if (i > 0 && regions[i].gpa <= regions[i - 1].gpa + (regions[i - 1].len - 1))
 			return VIRTQ_EINVAL;
 	}
-	*mem = (struct virtq_mem){ .regions = regions, .count = n, .refs = 1 };
+	*mem = (struct virtq_mem){.regions = regions, .count = n, .refs = 1};
 	return 0;
 }
 
@@ -148,7 +148,8 @@ int virtq_mem_write(const struct virtq_mem *mem, uint64_t gpa, const void *src, 
 
 	if (len > 0 && len - 1 > UINT64_MAX - gpa)
 		return VIRTQ_EFAULT;
-	for (size_t done = 0; done < len; done += part) { /* all of it first, so that nothing is half written */
+	for (size_t done = 0; done < len;
+	     done += part) { /* all of it first, so that nothing is half written */
 		part = piece_at(mem, gpa + done, len - done, 1, &p);
 		if (part == 0)
 			return VIRTQ_EFAULT;
