@@ -22,7 +22,7 @@ int virtq_dirty_init(struct virtq_dirty *d, uint64_t base, uint32_t page_shift, 
 {
 	if (words == NULL || nwords == 0 || page_shift > 30 || base % ((uint64_t)1 << page_shift) != 0)
 		return VIRTQ_EINVAL;
-	if (nwords > UINT64_MAX / WORD_BITS)
+	if ((uint64_t)nwords > UINT64_MAX / WORD_BITS)
 		return VIRTQ_EINVAL;
 	if (hooks != NULL &&
 	    (hooks->size < sizeof(*hooks) || hooks->or_word == NULL || hooks->take_word == NULL))

@@ -231,9 +231,7 @@ static uint32_t load32(const void *p)
 /* The fields in the order they lie in; the last one is what tells a packed descriptor's state. */
 static void desc_write(uint8_t *p, uint64_t addr, uint32_t len, uint16_t lo, uint16_t hi)
 {
-	uint64_t le = htole64(addr);
-
-	memcpy(p, &le, sizeof(le));
+	__atomic_store_n((uint64_t *)p, htole64(addr), __ATOMIC_SEQ_CST);
 	store32(p + 8, len);
 	store16(p + 12, lo);
 	store16(p + 14, hi);
