@@ -58,7 +58,7 @@ struct vdev_blk_config {
 		uint8_t sectors;
 	} geometry;                  /**< all 0: not offered */
 	struct vdev_blk_limit limit; /**< needs vdev_env.now */
-	uint32_t own_disk; /**< 1: vdev_free() destroys the disk too; once vdev_blk_new() has succeeded */
+	uint32_t own_disk;           /**< 1: vdev_free() destroys the disk too, after vdev_blk_new() */
 	uint32_t reserved2;
 };
 
