@@ -195,6 +195,7 @@ START_TEST(requests_beyond_the_limit_wait_in_the_ring)
 	struct blk_fx fx;
 
 	fx_start(&fx, FX_ASYNC | _i, &cfg);
+	fx_pattern(fx.disk->data, 5120, 10);
 	slow_disk_hold(fx.disk, 1);
 	for (unsigned i = 0; i < 10; i++) {
 		r[i] = new_read(i, 512);
@@ -208,6 +209,8 @@ START_TEST(requests_beyond_the_limit_wait_in_the_ring)
 		slow_disk_release(fx.disk, 1, 0, 0);
 		fx_reap(&fx, 0);
 		ck_assert_int_eq(r[done]->status, BLK_S_OK);
+		/* Each into its own buffer, although the ring's pieces were used anew meanwhile. */
+		ck_assert_mem_eq(r[done]->in, fx.disk->data + done * 512, 512);
 	}
 	for (unsigned i = 0; i < 10; i++)
 		free(r[i]);
