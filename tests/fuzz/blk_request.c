@@ -146,8 +146,8 @@ static void add(struct state *s, struct input *in)
 	if (s->busy[slot])
 		return;
 	shape = take8(in);
-	out = shape & 1 ? take16(in) % 3000 : 16 + (shape >> 4) * 16;
-	in_len = shape & 2 ? take16(in) % 3000 : 1 + (shape >> 6) * 512;
+	out = shape & 1 ? take16(in) % 3000u : 16u + (shape >> 4) * 16u;
+	in_len = shape & 2 ? take16(in) % 3000u : 1u + (shape >> 6) * 512u;
 	memset(s->shared + base, 0xa5, SLOT);
 	put_header(s->shared + base, in);
 	nread = cut(s, in, seg, PIECES, base, out);

@@ -104,6 +104,7 @@ START_TEST(a_rich_disk_offers_all)
 	ck_assert_uint_eq(fx_config_get(&fx, 72, 8), 0);
 	ck_assert_uint_eq(fx_config_get(&fx, 80, 8), 0);
 	ck_assert_uint_eq(fx_config_get(&fx, 88, 8), 0);
+	CLAUSE("blk/init/D17");
 	fx_stop(&fx);
 }
 END_TEST
