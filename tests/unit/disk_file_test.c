@@ -299,8 +299,8 @@ START_TEST(discards_free_space_and_zeroes_need_not)
 		0);
 	ck_assert_uint_le(blocks_of(r.fd), full - 1536);
 	ck_assert_int_eq(rig_io(&r, VDEV_DISK_READ, 0, 0, buf, 1 << 20), 0);
-	for (unsigned i = 0; i < 1 << 20; i++)
-		ck_assert_uint_eq(buf[i], 0);
+	ck_assert_uint_eq(buf[0], 0);
+	ck_assert_int_eq(memcmp(buf, buf + 1, (1 << 20) - 1), 0);
 	ck_assert_int_eq(vdev_os_size(r.fd, &size), 0);
 	ck_assert_uint_eq(size, 1 << 20);
 	rig_close(&r);
