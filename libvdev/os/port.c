@@ -80,8 +80,11 @@ static int watch_backend(struct vdev_port *p)
 	int fd = vdev_queue_fd(p->v, p->q);
 	int rc;
 
-	if (fd != p->backend_fd && p->backend_fd >= 0)
+	/* The old one may be closed, and its number the kick descriptor's by now. */
+	pthread_mutex_lock(&p->lock);
+	if (fd != p->backend_fd && p->backend_fd >= 0 && p->backend_fd != p->kick_fd)
 		vdev_os_epoll_del(p->epoll_fd, p->backend_fd);
+	pthread_mutex_unlock(&p->lock);
 	p->backend_fd = fd;
 	if (fd < 0)
 		return 0;
@@ -210,13 +213,15 @@ int vdev_port_set_kick(struct vdev_port *p, int fd)
 		copy = vdev_os_dup(fd);
 		if (copy < 0)
 			return copy;
-		rc = vdev_os_epoll_add(p->epoll_fd, copy, &p->kick_fd);
-		if (rc < 0) {
-			vdev_os_close(copy);
-			return rc;
-		}
 	}
 	pthread_mutex_lock(&p->lock);
+	if (copy >= 0)
+		rc = vdev_os_epoll_add(p->epoll_fd, copy, &p->kick_fd);
+	if (rc < 0) {
+		pthread_mutex_unlock(&p->lock);
+		vdev_os_close(copy);
+		return rc;
+	}
 	if (p->kick_fd >= 0) {
 		vdev_os_epoll_del(p->epoll_fd, p->kick_fd);
 		vdev_os_close(p->kick_fd);
