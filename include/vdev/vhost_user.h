@@ -35,7 +35,10 @@ struct vdev_vhost_user_config {
 	uint32_t flags;     /**< enum vdev_vhost_user_flag */
 	uint32_t mem_slots; /**< memory regions at most; 0: 512 */
 	uint32_t reserved;
-	/** A connection came (up = 1) or went (0, with the reason). Control thread. May be NULL. */
+	/**
+	 * A connection came (up = 1), or went and nothing of it is used any more (0, with the reason).
+	 * Control thread. May be NULL.
+	 */
 	void (*connection)(void *ctx, int up, const char *why);
 	void *ctx;
 };
@@ -52,9 +55,9 @@ void vdev_vhost_user_task(struct vdev_vhost_user *vu, struct vdev_task *out);
 VIRTQ_MUST_CHECK int vdev_vhost_user_queue_task(struct vdev_vhost_user *vu, unsigned q,
                                                 struct vdev_task *out);
 /**
- * What was negotiated last: the features with which a ring started in this connection, or in the last
- * one if there is none now. Control thread.
- * @return 1, or 0 when no ring has started since that front-end connected (then @p out is empty)
+ * What was negotiated last: the features with which the latest ring started, in this connection or an
+ * earlier one. Control thread.
+ * @return 1, or 0 when no ring has started yet (then @p out is empty)
  */
 int vdev_vhost_user_features(const struct vdev_vhost_user *vu, struct virtq_features *out);
 /**

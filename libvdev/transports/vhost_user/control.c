@@ -162,8 +162,6 @@ void vu_opened(struct vdev_vhost_user *vu, int fd)
 		vu_poll_del(vu, vu->listener);
 	vu->fd = fd;
 	vu->m.have = 0;
-	vu->any_ring = 0;
-	memset(&vu->last, 0, sizeof(vu->last));
 	vu_watch(vu, 1);
 	vu_log_entry(vu, VDEV_LOG_INFO, 0, -1, 0, "a front-end connected");
 	if (vu->cfg.connection != NULL)
@@ -188,6 +186,8 @@ static int closed(struct vdev_vhost_user *vu, int rc)
 	vu->has_features = 0;
 	vu->features = 0;
 	vu->closing = 0;
+	if (vu->cfg.connection != NULL)
+		vu->cfg.connection(vu->cfg.ctx, 0, vu->why);
 	vu_listen(vu);
 	return 0;
 }
@@ -215,8 +215,7 @@ void vu_close(struct vdev_vhost_user *vu, const char *why)
 	vu_drop_fds(&vu->m);
 	vu->m.have = 0;
 	vu_log_entry(vu, VDEV_LOG_INFO, 0, -1, 0, why);
-	if (vu->cfg.connection != NULL)
-		vu->cfg.connection(vu->cfg.ctx, 0, why);
+	vu->why = why;
 	__atomic_store_n(&vu->protocol, 0, __ATOMIC_RELEASE);
 	vu_channel_close(vu);
 	for (unsigned i = 0; i < vu->nrings; i++)

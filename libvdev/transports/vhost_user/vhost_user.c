@@ -326,9 +326,10 @@ int vdev_vhost_user_new(struct vdev_vhost_user **out, const struct vdev_env *env
 	if (rc >= 0)
 		rc = init_events(vu);
 	if (rc >= 0)
-		rc = init_rings(vu);
-	if (rc >= 0)
 		rc = open_socket(vu, &connected);
+	/* The device is touched last: a second back-end on a path that is in use leaves the first alone. */
+	if (rc >= 0)
+		rc = init_rings(vu);
 	if (rc >= 0)
 		rc = attach(vu);
 	if (rc < 0) {

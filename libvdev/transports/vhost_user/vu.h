@@ -265,7 +265,7 @@ struct vdev_vhost_user {
 	int has_features;
 	int protocol_acked; /* bit 30 */
 	int log_all;
-	struct virtq_features last; /* of the last ring that started in this connection */
+	struct virtq_features last; /* of the last ring that started */
 	int any_ring;
 	int warned;
 
