@@ -56,6 +56,25 @@ int rig_open(struct rig *r, const char *dir, uint64_t bytes, int kind, uint32_t 
 	return 0;
 }
 
+int rig_direct_works(const char *dir)
+{
+	char path[128];
+	int fd, direct;
+
+	snprintf(path, sizeof(path), "%s/direct-XXXXXX", dir);
+	fd = mkstemp(path);
+	ck_assert_int_ge(fd, 0);
+	direct = open(path, O_RDWR | O_DIRECT);
+	unlink(path);
+	close(fd);
+	if (direct < 0) {
+		printf("no O_DIRECT in %s: not tested\n", dir);
+		return 0;
+	}
+	close(direct);
+	return 1;
+}
+
 void rig_close(struct rig *r)
 {
 	if (r->ch != NULL)

@@ -23,6 +23,8 @@ struct rig {
 struct vdev_engine *rig_engine(int kind);
 /* A file of @p bytes in @p dir and a disk on it. Returns 0, or what vdev_disk_file_new() said. */
 int rig_open(struct rig *r, const char *dir, uint64_t bytes, int kind, uint32_t flags);
+/* Whether files in @p dir can be opened with O_DIRECT; says so when they can't. */
+int rig_direct_works(const char *dir);
 void rig_close(struct rig *r);
 /* Serve one channel until *pending is 0; at most ten seconds. */
 void rig_wait(struct vdev_disk_channel *ch, const uint32_t *pending);
