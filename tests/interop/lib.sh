@@ -338,7 +338,8 @@ work_check()
 	guest_expect disk queues "$2"
 	guest_expect verify files "$files"
 	guest_expect verify bytes "$bytes"
-	while [ $queue -lt "$2" ]; do
+	# A guest under user-mode Linux does not say which queue an interrupt was for.
+	while [ $queue -lt "$2" ] && grep -q '^VD interrupts .*req' "$guest_name.vd"; do
 		guest_least interrupts "req\\.$queue" 1
 		queue=$((queue + 1))
 	done
