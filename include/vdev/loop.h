@@ -16,7 +16,7 @@ extern "C" {
 
 /** Poll @p fd for reading; when readable (level), call run. Plain data. */
 struct vdev_task {
-	int fd;
+	int fd; /**< open until the task has been removed or has ended */
 	/**
 	 * Do the work. @p flags: enum vdev_run_flag; with ::VDEV_RUN_ARM, fd becomes readable for
 	 * whatever comes after a return of 0; without it (busy polling), it need not.
