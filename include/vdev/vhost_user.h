@@ -61,6 +61,15 @@ VIRTQ_MUST_CHECK int vdev_vhost_user_queue_task(struct vdev_vhost_user *vu, unsi
  */
 int vdev_vhost_user_features(const struct vdev_vhost_user *vu, struct virtq_features *out);
 /**
+ * For a handler of SIGBUS, which is the embedder's: a front-end that shortens the file behind its
+ * memory makes accesses fail that were checked. If @p addr (siginfo_t.si_addr) lies in memory of the
+ * front-end, an empty page is put there so that the access can be repeated, and control closes the
+ * connection. Any thread; safe in a signal handler; not during or after vdev_vhost_user_free(). Threads
+ * of this library leave SIGBUS unblocked.
+ * @return 1: return from the handler; 0: none of ours, or there is no help
+ */
+int vdev_vhost_user_fault(struct vdev_vhost_user *vu, const void *addr);
+/**
  * Close the connection and the socket, free. All its tasks must no longer be served. Drains what is
  * in flight (blocking).
  */

@@ -140,8 +140,16 @@ int vdev_os_thread(pthread_t *out, const char *name, void *(*fn)(void *), void *
 	sigset_t all, old;
 	int rc;
 
-	/* The new thread inherits the mask: no window in which it could take a signal. */
+	/*
+	 * The new thread inherits the mask: no window in which it could take a signal. Not those that an access of its
+	 * own raises: blocked, they would end the process although the embedder has a handler.
+	 */
 	sigfillset(&all);
+	sigdelset(&all, SIGBUS);
+	sigdelset(&all, SIGSEGV);
+	sigdelset(&all, SIGFPE);
+	sigdelset(&all, SIGILL);
+	sigdelset(&all, SIGTRAP);
 	rc = pthread_sigmask(SIG_SETMASK, &all, &old);
 	if (rc != 0)
 		return -rc;

@@ -60,6 +60,8 @@ void vu_go_on(struct vdev_vhost_user *vu)
 		if (!closing && !(rc == VIRTQ_EAGAIN && vu->then != NULL))
 			vu_finish(vu, rc);
 	}
+	if (vu->then == NULL && __atomic_load_n(&vu->shrunk, __ATOMIC_ACQUIRE))
+		vu_close(vu, "memory of the front-end was taken away");
 }
 
 static int stop_rest(struct vdev_vhost_user *vu);
@@ -186,6 +188,7 @@ static int closed(struct vdev_vhost_user *vu, int rc)
 	vu->has_features = 0;
 	vu->features = 0;
 	vu->closing = 0;
+	__atomic_store_n(&vu->shrunk, 0, __ATOMIC_RELAXED);
 	if (vu->cfg.connection != NULL)
 		vu->cfg.connection(vu->cfg.ctx, 0, vu->why);
 	vu_listen(vu);

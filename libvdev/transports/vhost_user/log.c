@@ -14,6 +14,7 @@ static void log_free(struct vdev_vhost_user *vu, struct vu_log *log)
 {
 	if (log == NULL)
 		return;
+	vu_window_close(&log->window);
 	vdev_os_unmap(&log->map);
 	vu->env.free(vu->env.ctx, log, sizeof(*log));
 }
@@ -53,12 +54,12 @@ static int log_map(struct vdev_vhost_user *vu, struct vu_log *log, const struct 
 	if (vdev_os_map(&log->map, fd, d->offset, d->bytes, 1) < 0)
 		return vu_refuse(vu, "the log can't be mapped, or its file is shorter");
 	log->bytes = d->bytes;
+	if (vu_window_open(vu->windows, &log->window, &log->map, 1) < 0)
+		return vu_refuse(vu, "too many logs");
 	/* A last word that is only partly the log's is in the same page; its other bits are never set. */
 	if (virtq_dirty_init(&log->dirty, 0, VU_LOG_PAGE_SHIFT, log->map.addr,
-	                     (size_t)((d->bytes + word - 1) / word), NULL) < 0) {
-		vdev_os_unmap(&log->map);
+	                     (size_t)((d->bytes + word - 1) / word), NULL) < 0)
 		return vu_refuse(vu, "log of a wrong size or place");
-	}
 	return 0;
 }
 
@@ -86,12 +87,10 @@ int vu_on_set_log_base(struct vdev_vhost_user *vu, struct vu_message *m)
 		return vu_refuse(vu, "no memory for the log");
 	memset(log, 0, sizeof(*log));
 	rc = log_map(vu, log, &m->log, m->fds[0]);
-	if (rc == 0 && vu->nregions > 0 && !vu_log_covers(log, vu_mem_top(vu->regions, vu->nregions))) {
-		vdev_os_unmap(&log->map);
+	if (rc == 0 && vu->nregions > 0 && !vu_log_covers(log, vu_mem_top(vu->regions, vu->nregions)))
 		rc = vu_refuse(vu, "the log is too small for the memory");
-	}
 	if (rc < 0) {
-		vu->env.free(vu->env.ctx, log, sizeof(*log));
+		log_free(vu, log);
 		return rc;
 	}
 	vu->old_log = vu->log;

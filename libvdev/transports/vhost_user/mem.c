@@ -3,8 +3,8 @@
  * Guest memory as the front-end names it. A region is mapped once and counted; each change makes a new snapshot of the
  * whole table, and a region is unmapped when the last snapshot that has it is released, on whatever thread that is.
  *
- * A file that may still be shortened can turn an access into SIGBUS, which belongs to the embedder (see SECURITY.md).
- * Whether it can is told in the log.
+ * A file that may still be shortened can turn an access into SIGBUS, whose handler is the embedder's and asks
+ * vdev_vhost_user_fault(). Whether it can is told in the log.
  */
 #include <sys/stat.h>
 #include <sys/vfs.h>
@@ -28,6 +28,7 @@ static void region_put(struct vu_region *r)
 
 	if (__atomic_sub_fetch(&r->refs, 1, __ATOMIC_ACQ_REL) != 0)
 		return;
+	vu_window_close(&r->window);
 	vdev_os_unmap(&r->map);
 	env.free(env.ctx, r, sizeof(*r));
 }
@@ -139,6 +140,10 @@ static int map(struct vdev_vhost_user *vu, struct vu_region *r, int fd)
 		len += unit - len % unit;
 	if (vdev_os_map(&r->map, fd, r->d.offset - skip, len, 1) < 0)
 		return vu_refuse(vu, "a memory region can't be mapped, or its file is shorter");
+	if (vu_window_open(vu->windows, &r->window, &r->map, unit) < 0) {
+		vdev_os_unmap(&r->map);
+		return vu_refuse(vu, "too many memory regions");
+	}
 	r->host = (char *)r->map.addr + skip;
 	if (!vdev_os_sealed(fd) && !vu->warned) {
 		vu->warned = 1;

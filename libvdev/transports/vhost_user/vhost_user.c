@@ -223,7 +223,9 @@ static int init_tables(struct vdev_vhost_user *vu)
 
 	vu->regions = vu->env.alloc(vu->env.ctx, bytes);
 	vu->spare = vu->env.alloc(vu->env.ctx, bytes);
-	return vu->regions == NULL || vu->spare == NULL ? VIRTQ_ENOMEM : 0;
+	/* A table and the one it replaces, and two logs likewise. */
+	vu->windows = vu_windows_new(&vu->env, 2 * vu->max_regions + 2 * VU_TABLE_REGIONS + 2);
+	return vu->regions == NULL || vu->spare == NULL || vu->windows == NULL ? VIRTQ_ENOMEM : 0;
 }
 
 static int attach(struct vdev_vhost_user *vu)
@@ -253,16 +255,18 @@ static void release(struct vdev_vhost_user *vu)
 	vdev_os_close(vu->log_call.fd);
 	vdev_os_close(vu->dummy);
 	vdev_os_close(vu->wake);
-	vdev_os_close(vu->listener);
-	vdev_os_close(vu->ep);
+	/* While we listen nobody else takes the path: afterwards it could be another one's socket. */
 	if (vu->path != NULL && vu->listener >= 0)
 		(void)unlink(vu->path);
+	vdev_os_close(vu->listener);
+	vdev_os_close(vu->ep);
 	if (vu->path != NULL)
 		env.free(env.ctx, vu->path, vu->path_bytes);
 	if (vu->regions != NULL)
 		env.free(env.ctx, vu->regions, bytes);
 	if (vu->spare != NULL)
 		env.free(env.ctx, vu->spare, bytes);
+	vu_windows_put(vu->windows);
 	pthread_mutex_destroy(&vu->channel.lock);
 	env.free(env.ctx, vu, vu->bytes);
 }

@@ -193,18 +193,27 @@ struct vu_ring {
 	uint32_t err_due;  /* any */
 };
 
+/* A place in the table of what is mapped; empty when ws is NULL. */
+struct vu_windows;
+struct vu_window {
+	struct vu_windows *ws;
+	uint32_t i;
+};
+
 /* A mapped region, shared by the table and by snapshots. */
 struct vu_region {
 	uint32_t refs; /* any: atomic */
 	struct vdev_env env;
 	struct vu_region_desc d;
 	struct vdev_os_map map;
+	struct vu_window window;
 	void *host;
 };
 
 /* The guest's log, mapped. */
 struct vu_log {
 	struct vdev_os_map map;
+	struct vu_window window;
 	struct virtq_dirty dirty;
 	uint64_t bytes;
 };
@@ -273,6 +282,8 @@ struct vdev_vhost_user {
 	struct vu_region **spare;   /* room for the next table */
 	unsigned nregions;
 	unsigned max_regions;
+	struct vu_windows *windows; /* any: a signal handler reads it */
+	uint32_t shrunk;            /* any: memory was missing where some is mapped */
 
 	struct vu_log *log;
 	struct vu_log *old_log;
@@ -368,6 +379,13 @@ void *vu_host(const struct vdev_vhost_user *vu, uint64_t uva, uint64_t len);
 int vu_mem_again(struct vdev_vhost_user *vu, vu_then then);
 uint64_t vu_mem_top(struct vu_region *const *regions, unsigned n);
 void vu_mem_drop(struct vdev_vhost_user *vu);
+
+/* window.c */
+struct vu_windows *vu_windows_new(const struct vdev_env *env, unsigned n);
+void vu_windows_put(struct vu_windows *ws);
+int vu_window_open(struct vu_windows *ws, struct vu_window *out, const struct vdev_os_map *map,
+                   uint64_t unit);
+void vu_window_close(struct vu_window *w);
 
 /* ring.c */
 int vu_ring_init(struct vdev_vhost_user *vu, unsigned index);
