@@ -68,7 +68,10 @@ VIRTQ_MUST_CHECK int64_t vdev_loopback_request(struct vdev_loopback *l, unsigned
                                                uint32_t out_len, void *in, uint32_t in_len);
 /** Features that were negotiated. */
 void vdev_loopback_features(const struct vdev_loopback *l, struct virtq_features *out);
-/** Reset, detach, free. The device stays. */
+/**
+ * Reset, detach, free. The device stays. One that is stuck (vdev_loopback_reset()) stays attached, and
+ * what it may still use is not freed.
+ */
 void vdev_loopback_free(struct vdev_loopback *l);
 
 #ifdef __cplusplus

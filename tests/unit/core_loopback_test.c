@@ -235,6 +235,57 @@ START_TEST(the_driver_waits_for_its_reset)
 }
 END_TEST
 
+/* What a device still calls is there, although its loopback was freed. */
+START_TEST(a_stuck_device_may_end_later)
+{
+	static struct vdev_loopback *kept; /* not lost, for checkers of leaks */
+	struct fixture f;
+
+	fixture_init(&f, LAYOUT_SPLIT, 1);
+	f.tick = 1000000000;
+	fixture_start(&f);
+	f.echo.hold = 1;
+	fixture_add(&f, 0, 0, 1, 8, 8);
+	vdev_loopback_kick(f.l, 0);
+	kept = f.l;
+	vdev_loopback_free(f.l);
+	f.l = NULL;
+	ck_assert_uint_ne(vdev_status(f.v), 0);
+	echo_finish(&f.echo, 1);
+	ck_assert_int_ge(vdev_run(f.v, 0), 0);
+	ck_assert_uint_eq(vdev_status(f.v), 0);
+	ck_assert_ptr_nonnull(kept);
+	f.allocations--; /* the loopback itself */
+	fixture_fini(&f);
+}
+END_TEST
+
+/* A device that is busy keeps the memory map that it has. */
+START_TEST(a_busy_device_is_left_alone)
+{
+	struct vdev_loopback *second;
+	struct fixture f;
+	unsigned before;
+
+	fixture_init(&f, LAYOUT_SPLIT, 1);
+	fixture_start(&f);
+	f.echo.hold = 1;
+	fixture_add(&f, 0, 0, 1, 8, 8);
+	vdev_loopback_kick(f.l, 0);
+	ck_assert_int_eq(vdev_function_quiesce(vdev_function(f.v)), VIRTQ_EAGAIN);
+	before = f.allocations;
+	ck_assert_int_eq(vdev_loopback_new(&second, &f.env, f.v, &f.cfg), VIRTQ_EBUSY);
+	ck_assert_uint_eq(f.allocations, before);
+	echo_finish(&f.echo, 1);
+	ck_assert_int_ge(vdev_run(f.v, 0), 0);
+	ck_assert_int_eq(vdev_function_resume(vdev_function(f.v)), 0);
+	ck_assert_int_eq(fixture_take(&f, 0), 1);
+	f.echo.hold = 0;
+	fixture_echo(&f, 0);
+	fixture_fini(&f);
+}
+END_TEST
+
 /* A chain in pieces of odd lengths. */
 static struct virtq_chain pieces(uint8_t *bytes, struct virtq_iov *iov)
 {
@@ -437,6 +488,8 @@ void test_suites(SRunner *runner)
 	tcase_add_test(tc, refused_features_end_the_start);
 	tcase_add_loop_test(tc, the_driver_follows_the_steps, 0, LAYOUTS);
 	tcase_add_loop_test(tc, the_driver_waits_for_its_reset, 0, LAYOUTS);
+	tcase_add_test(tc, a_stuck_device_may_end_later);
+	tcase_add_test(tc, a_busy_device_is_left_alone);
 	tcase_add_test(tc, chains_are_read_and_written_by_offset);
 	tcase_add_test(tc, chains_are_sliced);
 	tcase_add_loop_test(tc, addresses_are_translated, 0, LAYOUTS);

@@ -192,10 +192,14 @@ int vdev_loopback_new(struct vdev_loopback **out, const struct vdev_env *env, st
 	a.done = done;
 	a.ctx = l;
 	rc = lay_out(l);
-	if (rc == 0)
-		rc = new_map(l);
+	/* First, since a device that is busy refuses and is left as it was. */
 	if (rc == 0)
 		rc = vdev_function_attach(vdev_function(v), &a);
+	if (rc == 0) {
+		rc = new_map(l);
+		if (rc < 0)
+			ignore(vdev_function_attach(vdev_function(v), NULL));
+	}
 	if (rc < 0) {
 		env->free(env->ctx, l, bytes);
 		return rc;
@@ -424,11 +428,15 @@ void vdev_loopback_free(struct vdev_loopback *l)
 		return;
 	env = l->env;
 	bytes = sizeof(*l) + l->nqueues * sizeof(l->queues[0]);
-	/* A device that is stuck keeps its memory map; what it holds is not freed under it. */
-	if (vdev_loopback_reset(l) == 0) {
-		ignore(vdev_function_set_mem(vdev_function(l->v), NULL));
-		ignore(vdev_function_attach(vdev_function(l->v), NULL));
+	if (vdev_loopback_reset(l) < 0) {
+		/* A device that is stuck keeps its memory map, and us, whom it will call when it ends. */
+		virtq_mem_unref(&l->map->mem);
+		drop_queues(l);
+		l->cfg.interrupt = NULL;
+		return;
 	}
+	ignore(vdev_function_set_mem(vdev_function(l->v), NULL));
+	ignore(vdev_function_attach(vdev_function(l->v), NULL));
 	virtq_mem_unref(&l->map->mem);
 	drop_queues(l);
 	env.free(env.ctx, l, bytes);
