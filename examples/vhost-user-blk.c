@@ -25,6 +25,7 @@ struct daemon {
 	int serving; /* from here on the library's log entries are shown */
 	int signals;
 	unsigned threads;
+	unsigned told; /* bit per kind of disk event that was shown */
 	struct vdev_engine *engines[MAX_THREADS];
 	struct vdev_disk *disk;
 	int locked;
@@ -41,6 +42,41 @@ static void show(void *ctx, const struct vdev_log_entry *e)
 	if (d->serving && e->level <= VDEV_LOG_INFO)
 		fprintf(stderr, "vhost-user-blk: %s: %s (queue %d, value %" PRIu64 ", error %d)\n",
 		        e->source, e->text, e->queue, e->value, e->error);
+}
+
+/* Something happened to the disk. Any thread. Each kind is told once, lest a guest fill the log. */
+static void disk_event(void *ctx, int event, int error)
+{
+	static const char *const what[] = {[VDEV_DISK_RESIZED] = "has another size",
+	                                   [VDEV_DISK_FULL] = "found no space for a write",
+	                                   [VDEV_DISK_GONE] = "is gone, or shorter than it was",
+	                                   [VDEV_DISK_FAILED] = "failed"};
+	struct daemon *d = ctx;
+	unsigned bit = 1u << event;
+
+	if (event < 0 || (size_t)event >= sizeof(what) / sizeof(what[0]) ||
+	    __atomic_fetch_or(&d->told, bit, __ATOMIC_RELAXED) & bit)
+		return;
+	fprintf(stderr, "vhost-user-blk: the disk %s (error %d)\n", what[event], error);
+}
+
+/* For on_bus() alone. */
+static struct vdev_vhost_user *guarded;
+
+/* A front-end that shortens its memory's file costs its connection, not this process. */
+static void on_bus(int sig, siginfo_t *info, void *context)
+{
+	(void)context;
+	if (!vdev_vhost_user_fault(guarded, info->si_addr))
+		signal(sig, SIG_DFL); /* the access is repeated, and ends the process */
+}
+
+static void guard(struct daemon *d)
+{
+	struct sigaction sa = {.sa_sigaction = on_bus, .sa_flags = SA_SIGINFO};
+
+	guarded = d->vu;
+	sigaction(SIGBUS, &sa, NULL);
 }
 
 /* One line about why the daemon can't start. */
@@ -100,6 +136,8 @@ static int open_disk(struct daemon *d)
 		rc = d->disk->ops->acquire(d->disk);
 		d->locked = rc >= 0;
 	}
+	if (rc >= 0)
+		d->disk->ops->on_event(d->disk, disk_event, d);
 	return rc < 0 ? fail("can't use", name, rc) : 0;
 }
 
@@ -117,7 +155,10 @@ static int open_device(struct daemon *d)
 	if (rc < 0)
 		return fail("can't make", "the device", rc);
 	rc = vdev_vhost_user_new(&d->vu, &d->env, d->blk, &vu);
-	return rc < 0 ? fail("can't listen on", d->opt.socket, rc) : 0;
+	if (rc < 0)
+		return fail("can't listen on", d->opt.socket, rc);
+	guard(d);
+	return 0;
 }
 
 static void print_counters(const struct daemon *d)
@@ -177,7 +218,10 @@ static int open_signals(struct daemon *d)
 static int open_loops(struct daemon *d)
 {
 	struct vdev_task task = {.fd = d->signals, .run = on_signal, .ctx = d};
-	int rc = vdev_loop_new(&d->queues, &d->env, d->threads, d->opt.poll ? UINT32_MAX : 0);
+	int rc;
+
+	d->serving = 1; /* before there are threads that look at it */
+	rc = vdev_loop_new(&d->queues, &d->env, d->threads, d->opt.poll ? UINT32_MAX : 0);
 
 	if (rc >= 0)
 		rc = vdev_loop_new(&d->control, &d->env, 0, 0);
@@ -199,6 +243,7 @@ static void close_all(struct daemon *d)
 {
 	vdev_loop_free(d->queues);
 	vdev_loop_free(d->control);
+	signal(SIGBUS, SIG_DFL);
 	vdev_vhost_user_free(d->vu);
 	if (d->blk != NULL && vdev_free(d->blk) < 0)
 		fputs("vhost-user-blk: the device is still busy\n", stderr);
@@ -231,7 +276,6 @@ int main(int argc, char **argv)
 	if (rc == 0)
 		rc = open_loops(&d);
 	if (rc == 0) {
-		d.serving = 1;
 		rc = vdev_loop_run(d.control) < 0 ? 1 : 0;
 		print_counters(&d);
 	}

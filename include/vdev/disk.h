@@ -83,7 +83,7 @@ enum vdev_disk_event {
 };
 /**
  * Tells the embedder that a disk changed or failed: an enum vdev_disk_event and the errno behind
- * it, or 0.
+ * it, or 0. Must not call back into the disk: note it, signal, return.
  */
 typedef void (*vdev_disk_event_fn)(void *ctx, int event, int error);
 

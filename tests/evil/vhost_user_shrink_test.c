@@ -91,9 +91,9 @@ START_TEST(log_taken_away)
 	ck_assert_int_eq(ftruncate(fd, (off_t)log.bytes), 0);
 	vf_send_raw(&f, VU_SET_LOG_BASE, VU_VERSION, sizeof(log), &log, sizeof(log), &fd, 1);
 	ck_assert_int_eq(vf_answer(&f, VU_SET_LOG_BASE, &zero, sizeof(zero)), sizeof(zero));
-	ck_assert_int_eq(vf_ack_u64(&f, VU_SET_FEATURES,
-	                            f.features | 1ull << VU_F_LOG_ALL | 1ull << VU_F_PROTOCOL),
-	                 0);
+	ck_assert_int_eq(
+		vf_ack_u64(&f, VU_SET_FEATURES, f.features | 1ull << VU_F_LOG_ALL | 1ull << VU_F_PROTOCOL),
+		0);
 	ck_assert_uint_eq(vf_request(&f, 0, 0, 0, VF_DATA, PAGE), 0);
 	ck_assert_int_eq(ftruncate(fd, 0), 0);
 	(void)vf_submit(&f, 0, 0, 0, VF_DATA, PAGE);
