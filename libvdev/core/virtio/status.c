@@ -23,7 +23,7 @@ static void status_set(struct vdev *v, uint32_t bits)
 /* Queues may be served when the driver is ready and nobody has asked for a pause. Control thread. */
 void gate_update(struct vdev *v)
 {
-	int open = status_has(v, VIRTQ_STATUS_DRIVER_OK) && !v->quiesce && !v->suspend &&
+	uint32_t open = status_has(v, VIRTQ_STATUS_DRIVER_OK) && !v->quiesce && !v->suspend &&
 	           !fan_pending(v, FAN_RESET);
 
 	store_release(&v->open, open);
