@@ -35,7 +35,7 @@ static int config_ok(const struct virtq_dev_config *cfg)
 		return 0;
 	if (cfg->mem == NULL && cfg->dma == NULL)
 		return 0;
-	if ((cfg->flags & ~(uint32_t)VIRTQ_DEV_USED_LOG) != 0 || cfg->max_chain > INT32_MAX / 2)
+	if ((cfg->flags & ~(uint32_t)VIRTQ_DEV_USED_LOG) != 0 || cfg->max_chain > INT32_MAX / 8)
 		return 0;
 	if (cfg->xlat != NULL && (cfg->xlat->size < sizeof(*cfg->xlat) || cfg->xlat->translate == NULL))
 		return 0;
@@ -147,6 +147,20 @@ static void take_config(struct virtq_dev *vq, const struct virtq_dev_config *cfg
 	}
 }
 
+/*
+ * Each border between regions can cut one buffer of an honest chain; translation cuts at every page. Others size their
+ * memory by this, so a later map does not change it.
+ */
+static uint32_t piece_limit(const struct virtq_dev *vq, const struct virtq_mem *mem)
+{
+	uint32_t borders;
+
+	if (vq->dma != NULL)
+		return vq->max_chain;
+	borders = mem->count > VIRTQ_DEV_BORDERS ? mem->count : VIRTQ_DEV_BORDERS;
+	return vq->xlat != NULL ? vq->max_chain * 4 + borders + 1024 : vq->max_chain + borders;
+}
+
 int virtq_dev_init_sized(struct virtq_dev *vq, size_t vq_size, const struct virtq_dev_config *cfg)
 {
 	struct virtq_dev fresh;
@@ -170,6 +184,7 @@ int virtq_dev_init_sized(struct virtq_dev *vq, size_t vq_size, const struct virt
 	}
 	if (err != 0)
 		return err;
+	fresh.max_iov = piece_limit(&fresh, cfg->mem);
 	fresh.maps[0].mem = cfg->mem;
 	if (cfg->mem != NULL)
 		virtq_mem_ref(cfg->mem);
@@ -268,11 +283,7 @@ int virtq_dev_fetch(struct virtq_dev *vq, uint32_t max)
 
 uint32_t virtq_dev_max_iov(const struct virtq_dev *vq)
 {
-	/* Each border between regions can cut one buffer of an honest chain; translation cuts at every page. */
-	if (vq->dma != NULL)
-		return vq->max_chain;
-	return vq->max_chain * (vq->xlat != NULL ? 4 : 1) + dev_mem(vq)->count +
-	       (vq->xlat != NULL ? 1024 : 0);
+	return vq->max_iov;
 }
 
 int virtq_dev_pop(struct virtq_dev *vq, struct virtq_chain *chains, uint32_t max,
@@ -280,7 +291,7 @@ int virtq_dev_pop(struct virtq_dev *vq, struct virtq_chain *chains, uint32_t max
 {
 	if (unlikely(vq->broken))
 		return VIRTQ_EBROKEN;
-	if (unlikely(vq->dma != NULL || niov < virtq_dev_max_iov(vq)))
+	if (unlikely(vq->dma != NULL || niov < vq->max_iov))
 		return VIRTQ_EINVAL;
 	return LAYOUT(vq, pop, vq, chains, max, iov, niov);
 }
@@ -290,7 +301,7 @@ int virtq_dev_pop_seg(struct virtq_dev *vq, struct virtq_chain *chains, uint32_t
 {
 	if (vq->broken)
 		return VIRTQ_EBROKEN;
-	if (vq->dma == NULL || nseg < virtq_dev_max_iov(vq))
+	if (vq->dma == NULL || nseg < vq->max_iov)
 		return VIRTQ_EINVAL;
 	return virtq_dma_pop_seg(vq, chains, max, seg, nseg);
 }

@@ -76,6 +76,12 @@ static inline void chain_out(struct virtq_dev *vq, uint16_t id)
 	vq->seq = seq_next(vq, vq->seq);
 }
 
+/* A chain is whole: whether it has no more pieces than virtq_dev_max_iov() promises. */
+static inline int pieces_check(const struct walk *w)
+{
+	return unlikely(w->nread + w->nwrite > w->vq->max_iov) ? VIRTQ_FAULT_TOO_MANY : 0;
+}
+
 /* Turn the result of a failed walk into pop's: chains that were popped before are returned first. */
 static inline int pop_failed(struct virtq_dev *vq, int why, uint16_t head, uint32_t popped)
 {

@@ -118,6 +118,8 @@ int packed_pop(struct virtq_dev *vq, struct virtq_chain *chains, uint32_t max,
 		err = walk_list(&w, &l);
 		if (err == 0)
 			err = id_check(vq, l.id);
+		if (err == 0)
+			err = pieces_check(&w);
 		if (unlikely(err != 0))
 			break;
 		chain_fill(&chains[popped], &w, first, l.id, l.slots);

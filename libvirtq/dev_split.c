@@ -132,6 +132,8 @@ int split_pop(struct virtq_dev *vq, struct virtq_chain *chains, uint32_t max, st
 		w.nread = w.nwrite = w.count = 0;
 		w.read_bytes = w.write_bytes = 0;
 		err = walk_chain(&w, head);
+		if (likely(err == 0))
+			err = pieces_check(&w);
 		if (unlikely(err != 0))
 			break;
 		chain_fill(&chains[popped], &w, first, head, 1);

@@ -105,6 +105,9 @@ enum virtq_dev_flag {
 /** Memory maps of which buffers may be out at a time, the current one included. */
 #define VIRTQ_DEV_MAPS 4
 
+/** Borders between regions that the buffers of one chain may cross, whatever the map. */
+#define VIRTQ_DEV_BORDERS 32
+
 /** Device side of a queue. Fields are private; initialise with virtq_dev_init(). */
 struct virtq_dev {
 	uint8_t *desc;
@@ -136,6 +139,7 @@ struct virtq_dev {
 	uint16_t inflight;  /* chains out */
 	uint16_t slots_out; /* packed: ring slots out */
 	uint32_t max_chain;
+	uint32_t max_iov;
 	uint32_t *busy;              /* bitmap of heads or ids in flight */
 	struct virtq_dev_done *done; /* IN_ORDER: completions held back */
 	const struct virtq_xlat_ops *xlat;
@@ -224,7 +228,12 @@ VIRTQ_MUST_CHECK int virtq_dev_fetch(struct virtq_dev *vq, uint32_t max);
 void virtq_dev_dma_done(struct virtq_dev *vq, uint32_t tag, int result);
 
 /**
- * Pieces that the longest legal chain may have: what @p iov of virtq_dev_pop() must at least hold.
+ * Pieces that a chain may have at most: what @p iov of virtq_dev_pop() must at least hold. It stays
+ * what it was when the queue was set up, whatever its memory becomes.
+ *
+ * Where buffers cross borders between regions there are more pieces than descriptors. As many as
+ * the map then had regions, and at least #VIRTQ_DEV_BORDERS, may do so; a chain of which more do
+ * breaks the queue.
  */
 uint32_t virtq_dev_max_iov(const struct virtq_dev *vq);
 

@@ -515,6 +515,50 @@ START_TEST(headers_rewritten_meanwhile)
 }
 END_TEST
 
+/*
+ * Guest memory in small regions, and buffers that cross all of them: a request of far more pieces than
+ * it has descriptors must not be more than a request object's store was made for.
+ */
+START_TEST(pieces_beyond_any_store)
+{
+	enum { SMALL = 8, BUFFERS = 14, LEN = (SMALL + 2) * 512 };
+	const uint64_t border = BLK_FX_BYTES / 2;
+	struct fx_config cfg = {.queue_size = 16, .indirect_max = 16, .blk = {.seg_max = 14}};
+	struct virtq_region regions[SMALL + 2] = {{.gpa = BLK_FX_GPA, .len = border}};
+	struct virtq_seg seg[BUFFERS + 2];
+	struct virtq_mem map;
+	struct blk_fx fx;
+
+	cfg.blk.size = sizeof(cfg.blk);
+	fx_start(&fx, _i, &cfg);
+	for (uint64_t i = 0; i < SMALL + 2; i++) {
+		if (i > 0)
+			regions[i] =
+				(struct virtq_region){.gpa = BLK_FX_GPA + border + (i - 1) * 512, .len = 512};
+		regions[i].host = fx.memory + (regions[i].gpa - BLK_FX_GPA);
+	}
+	regions[SMALL + 1].len = BLK_FX_BYTES - (regions[SMALL + 1].gpa - BLK_FX_GPA);
+	ck_assert_int_eq(virtq_mem_init(&map, regions, SMALL + 2), 0);
+	ck_assert_int_eq(vdev_function_set_mem(vdev_function(fx.v), &map), 0);
+	other_queue_works(&fx);
+	slow_disk_clear(fx.disk);
+	memset(fx.memory + border - 8192, 0, 16); /* a header: read sector 0 */
+	seg[0] = (struct virtq_seg){.addr = BLK_FX_GPA + border - 8192, .len = 16};
+	for (int i = 1; i <= BUFFERS; i++)
+		seg[i] = (struct virtq_seg){.addr = BLK_FX_GPA + border - 512, .len = LEN};
+	/* The status shares its buffer with data, which then has to be cut. */
+	seg[BUFFERS + 1] = (struct virtq_seg){.addr = BLK_FX_GPA + border - 4096, .len = 513};
+	ck_assert_int_eq(
+		virtq_drv_add(vdev_loopback_drv(fx.l, 0), seg, 1, BUFFERS + 1, (void *)(uintptr_t)1), 0);
+	fx_kick(&fx, 0);
+	ck_assert_uint_eq(fx.disk->nlog, 0);
+	ck_assert_int_eq(vdev_queue_broken(fx.v, 0), 1);
+	other_queue_works(&fx);
+	fx_stop(&fx);
+	virtq_mem_unref(&map);
+}
+END_TEST
+
 void test_suites(SRunner *runner)
 {
 	static const TTest *const *const all[] = {
@@ -528,6 +572,7 @@ void test_suites(SRunner *runner)
 	tcase_set_timeout(tc, 120);
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
 		tcase_add_loop_test(tc, *all[i], 0, FX_KINDS);
+	tcase_add_loop_test(tc, pieces_beyond_any_store, 0, FX_KINDS);
 	tcase_add_test(tc, CH_b3e8e2abc);
 	tcase_add_loop_test(tc, headers_rewritten_meanwhile, 0, 32);
 	suite_add_tcase(suite, tc);

@@ -352,6 +352,33 @@ START_TEST(CVE_2016_7422)
 }
 END_TEST
 
+/*
+ * Buffers that all cross a border between regions: more pieces than whoever popped the chain has been
+ * told to expect, though the burst as a whole has room for them.
+ */
+START_TEST(more_pieces_than_promised)
+{
+	const struct evil_config cfg = {.max_chain = 64};
+	const uint64_t table = 0x4000;
+	uint32_t most;
+
+	evil_start(_i, &cfg);
+	most = virtq_dev_max_iov(&ev.q.ring.dev);
+	ck_assert_uint_gt(2 * 64, most);
+	evil_table(table, most - 64, R2 - 8, 16, 0);
+	evil_offer(0, table, (most - 64) * 16, VIRTQ_DESC_INDIRECT);
+	evil_one();
+	ck_assert_uint_eq(ev.chains[0].nread, 2 * (most - 64));
+	evil_offer(1, R2, 16, 0);
+	evil_table(table, 64, R2 - 8, 16, 0);
+	evil_offer(2, table, 64 * 16, VIRTQ_DESC_INDIRECT);
+	ck_assert_int_eq(evil_pop(EVIL_CHAINS), 1); /* the good one before it */
+	evil_breaks(VIRTQ_FAULT_TOO_MANY);
+	evil_release(1);
+	evil_end();
+}
+END_TEST
+
 void test_suites(SRunner *runner)
 {
 	Suite *s = suite_create("ring_memory");
@@ -372,6 +399,7 @@ void test_suites(SRunner *runner)
 	tcase_add_loop_test(tc, CVE_2020_10725, 0, EVIL_MODES);
 	tcase_add_loop_test(tc, crosvm_c2b694fb3, 0, EVIL_MODES);
 	tcase_add_loop_test(tc, CVE_2016_7422, 0, EVIL_MODES);
+	tcase_add_loop_test(tc, more_pieces_than_promised, 0, EVIL_DMA_SPLIT);
 	suite_add_tcase(s, tc);
 	srunner_add_suite(runner, s);
 }

@@ -288,6 +288,29 @@ START_TEST(the_old_map_stays_until_nothing_pins_it)
 }
 END_TEST
 
+/* The guest's memory falls into more regions than it had when the queue was started. */
+START_TEST(a_map_of_many_more_regions_is_as_good)
+{
+	enum { MANY = 300 };
+	struct virtq_region regions[MANY];
+	struct virtq_mem map;
+	struct fixture f;
+
+	start(&f, _i, 1);
+	regions[0] = (struct virtq_region){.gpa = FIXTURE_GPA, .len = FIXTURE_BYTES, .host = f.memory};
+	for (uint64_t i = 1; i < MANY; i++)
+		regions[i] = (struct virtq_region){
+			.gpa = FIXTURE_GPA + i * FIXTURE_BYTES, .len = 4096, .host = f.memory};
+	ck_assert_int_eq(virtq_mem_init(&map, regions, MANY), 0);
+	fixture_echo(&f, 0);
+	ck_assert_int_eq(vdev_function_set_mem(vdev_function(f.v), &map), 0);
+	fixture_echo(&f, 0);
+	ck_assert_int_eq(vdev_queue_broken(f.v, 0), 0);
+	fixture_fini(&f);
+	virtq_mem_unref(&map);
+}
+END_TEST
+
 START_TEST(a_map_without_the_rings_is_refused)
 {
 	struct virtq_region region = {.gpa = 0x1000, .len = 0x1000};
@@ -449,6 +472,7 @@ void test_suites(SRunner *runner)
 	tcase_add_loop_test(tc, quiesce_waits_and_resume_goes_on, 0, LAYOUTS);
 	tcase_add_loop_test(tc, reset_during_a_quiesce_ends_both, 0, LAYOUTS);
 	tcase_add_loop_test(tc, reset_overtakes_stop_and_queue_reset, 0, LAYOUTS);
+	tcase_add_loop_test(tc, a_map_of_many_more_regions_is_as_good, 0, LAYOUTS);
 	tcase_add_loop_test(tc, the_old_map_stays_until_nothing_pins_it, 0, LAYOUTS);
 	tcase_add_loop_test(tc, a_map_without_the_rings_is_refused, 0, LAYOUTS);
 	tcase_add_loop_test(tc, invalidate_waits_for_what_is_out, 0, LAYOUTS);
