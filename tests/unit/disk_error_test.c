@@ -412,6 +412,81 @@ START_TEST(no_descriptors_left)
 }
 END_TEST
 
+/* A loop device on a file, or 0 where there are none. */
+static int loop_device(const char *path, char *dev, size_t size)
+{
+	char command[256];
+	FILE *f;
+	int got;
+
+	snprintf(command, sizeof(command), "losetup -f --show %s 2>/dev/null", path);
+	f = popen(command, "r");
+	got = f != NULL && fgets(dev, (int)size, f) != NULL;
+	if (f != NULL)
+		pclose(f);
+	if (!got) {
+		printf("no loop devices here: block devices not tested\n");
+		return 0;
+	}
+	dev[strcspn(dev, "\n")] = '\0';
+	return 1;
+}
+
+START_TEST(block_devices)
+{
+	static const int kinds[] = {VDEV_DISK_DISCARD, VDEV_DISK_WRITE_ZEROES};
+	char path[] = "loop-XXXXXX", dev[64], command[128];
+	uint8_t *buf = aligned_alloc(4096, 65536);
+	struct vdev_disk_file_config cfg = {.size = sizeof(cfg), .path = dev};
+	int fd = mkstemp(path);
+	struct vdev_disk_info info;
+	struct rig r = {.fd = -1};
+
+	ck_assert_int_eq(ftruncate(fd, MIB), 0);
+	if (!loop_device(path, dev, sizeof(dev))) {
+		unlink(path);
+		return;
+	}
+	cfg.flags = _i >= RIG_ENGINES ? VDEV_DISK_FILE_DIRECT : 0;
+	r.engine = rig_engine(_i % RIG_ENGINES);
+	if (r.engine != NULL) {
+		cfg.engines = &r.engine;
+		cfg.nengines = 1;
+	}
+	ck_assert_int_eq(vdev_disk_file_new(&r.disk, vdev_env_hosted(), &cfg), 0);
+	ck_assert_int_eq(r.disk->ops->acquire(r.disk), 0);
+	ck_assert_int_eq(r.disk->ops->open(r.disk, 0, &r.ch), 0);
+	r.disk->ops->info(r.disk, &info);
+	ck_assert_uint_eq(info.bytes, MIB);
+	ck_assert_uint_ge(info.physical_block, info.block_size);
+	for (unsigned i = 0; i < 2; i++) {
+		memset(buf, 0xC3, 65536);
+		ck_assert_int_eq(rig_io(&r, VDEV_DISK_WRITE, VDEV_DISK_FUA, 65536, buf, 65536), 0);
+		ck_assert_int_eq(rig_io(&r, kinds[i], VDEV_DISK_UNMAP, 65536 + 8192, NULL, 8192), 0);
+		ck_assert_int_eq(rig_io(&r, VDEV_DISK_WRITE_ZEROES, 0, 65536 + 32768, NULL, 4096), 0);
+		ck_assert_int_eq(rig_io(&r, VDEV_DISK_FLUSH, 0, 0, NULL, 0), 0);
+		memset(buf, 0, 65536);
+		ck_assert_int_eq(rig_io(&r, VDEV_DISK_READ, 0, 65536, buf, 65536), 0);
+		ck_assert_uint_eq(buf[8191], 0xC3);
+		ck_assert_uint_eq(buf[16384], 0xC3);
+		ck_assert_uint_eq(buf[8192] | buf[16383], 0);
+		ck_assert_uint_eq(buf[32768] | buf[32768 + 4095], 0);
+	}
+	/* Beyond its end. */
+	ck_assert_int_eq(rig_io(&r, VDEV_DISK_WRITE, 0, MIB, buf, 4096), VIRTQ_EIO);
+	ck_assert_int_eq(rig_io(&r, VDEV_DISK_READ, 0, MIB, buf, 4096), VIRTQ_EIO);
+	ck_assert_int_eq(vdev_disk_file_refresh(r.disk), 0);
+	r.disk->ops->close(r.ch);
+	vdev_disk_free(r.disk);
+	vdev_engine_free(r.engine);
+	snprintf(command, sizeof(command), "losetup -d %s", dev);
+	ck_assert_int_eq(system(command), 0);
+	unlink(path);
+	close(fd);
+	free(buf);
+}
+END_TEST
+
 /* An allocator that gives nothing from the n-th time on, and knows what was not given back. */
 struct purse {
 	unsigned left;
@@ -498,6 +573,7 @@ void test_suites(SRunner *runner)
 	tcase_add_test(tc, readers_share_the_image);
 	tcase_add_test(tc, lock_ends_with_the_disk);
 	tcase_add_test(tc, new_size_is_noticed);
+	tcase_add_loop_test(tc, block_devices, 0, 2 * RIG_ENGINES);
 	tcase_add_loop_test(tc, no_descriptors_left, RIG_THREADS, RIG_ENGINES);
 	tcase_add_loop_test(tc, no_memory_left, RIG_THREADS, RIG_ENGINES);
 	suite_add_tcase(suite, tc);
