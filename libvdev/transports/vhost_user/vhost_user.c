@@ -85,11 +85,14 @@ static int serve(struct vdev_vhost_user *vu, unsigned flags)
 
 	for (unsigned i = 0; i < vu->nrings; i++) {
 		struct vu_ring *r = &vu->rings[i];
+		int busy;
 
 		if (!r->hot && flags & VDEV_RUN_ARM)
 			continue;
-		r->hot = ring_run(r, flags) > 0;
-		more |= r->hot;
+		busy = ring_run(r, flags) > 0;
+		/* One that was not asked to arm would not wake us: it has its turn before we sleep. */
+		r->hot = busy || !(flags & VDEV_RUN_ARM);
+		more |= busy;
 	}
 	vu_go_on(vu);
 	return more;

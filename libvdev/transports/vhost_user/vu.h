@@ -184,7 +184,7 @@ struct vu_ring {
 	int started;       /* the core's queue is */
 	int kick_fd;       /* or -1 */
 	int watched;       /* kick_fd is in our epoll */
-	int hot;           /* its port has more to do, where we serve it */
+	int hot;           /* its port has more to do or is not armed, where we serve it */
 	uint64_t used_log; /* while started */
 	uint32_t polled;   /* any: no kicks will come, look all the time */
 	struct vu_slot call;
