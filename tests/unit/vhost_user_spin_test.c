@@ -13,15 +13,13 @@ static int readable(int fd, int ms)
 	return poll(&p, 1, ms) == 1;
 }
 
-/* Run until the task may sleep. */
+/* Run until the task may sleep. Notifications from while it was polled wake it once more. */
 static void settle(const struct vdev_task *task)
 {
-	int rc = 1;
+	int i = 0;
 
-	for (int i = 0; i < 1000 && rc > 0; i++)
-		rc = task->run(task->ctx, VDEV_RUN_ARM);
-	ck_assert_int_eq(rc, 0);
-	ck_assert_int_eq(readable(task->fd, 0), 0);
+	while (task->run(task->ctx, VDEV_RUN_ARM) > 0 || readable(task->fd, 0))
+		ck_assert_int_lt(++i, 1000);
 }
 
 /* A queue that was served without arming asks for notifications before the task sleeps. */
