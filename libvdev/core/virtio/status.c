@@ -24,7 +24,7 @@ static void status_set(struct vdev *v, uint32_t bits)
 void gate_update(struct vdev *v)
 {
 	uint32_t open = status_has(v, VIRTQ_STATUS_DRIVER_OK) && !v->quiesce && !v->suspend &&
-	           !fan_pending(v, FAN_RESET);
+	                !fan_pending(v, FAN_RESET);
 
 	store_release(&v->open, open);
 }
