@@ -46,12 +46,45 @@
 #endif
 
 #if __GCC_ATOMIC_INT_LOCK_FREE == 2
-#define load_once(p)     __atomic_load_n(p, LOAD_ORDER)
-#define store_once(p, v) __atomic_store_n(p, v, STORE_ORDER)
+#define ATOMIC_RMW          1
+#define load_once(p)        __atomic_load_n(p, LOAD_ORDER)
+#define store_once(p, v)    __atomic_store_n(p, v, STORE_ORDER)
+#define load_acquire(p)     __atomic_load_n(p, __ATOMIC_ACQUIRE)
+#define store_release(p, v) __atomic_store_n(p, v, __ATOMIC_RELEASE)
+/* The value before. */
+#define fetch_add(p, v) __atomic_fetch_add(p, v, __ATOMIC_ACQ_REL)
+#define fetch_or(p, v)  __atomic_fetch_or(p, v, __ATOMIC_RELEASE)
+#define exchange(p, v)  __atomic_exchange_n(p, v, __ATOMIC_ACQ_REL)
 #else
-/* Such a compiler calls a library even for what the machine does in one access (ARMv6-M). */
+/*
+ * ARMv6-M and the like: one access is atomic, but the compiler calls a library for it; nothing reads
+ * and writes in one. Such machines have one core. There the references of a map belong to one context,
+ * and a dirty log needs hooks (virtq_dirty_init() refuses to go without).
+ */
+#define ATOMIC_RMW       0
 #define load_once(p)     (*(const volatile __typeof__(*(p)) *)(p))
 #define store_once(p, v) (*(volatile __typeof__(*(p)) *)(p) = (v))
+#define load_acquire(p)                                                                            \
+	({                                                                                             \
+		__typeof__(*(p)) loaded_ = load_once(p);                                                   \
+		__atomic_thread_fence(__ATOMIC_ACQUIRE);                                                   \
+		loaded_;                                                                                   \
+	})
+#define store_release(p, v)                                                                        \
+	do {                                                                                           \
+		__atomic_thread_fence(__ATOMIC_RELEASE);                                                   \
+		store_once(p, v);                                                                          \
+	} while (0)
+#define fetch_add(p, v) ((*(p) += (v)) - (v))
+#define fetch_or(p, v)  ((void)(*(p) |= (v)))
+#define exchange(p, v)  exchange_words(p, v)
+static inline uintptr_t exchange_words(uintptr_t *p, uintptr_t v)
+{
+	uintptr_t before = *p;
+
+	*p = v;
+	return before;
+}
 #endif
 
 static inline uint16_t shared_load16(const void *p)

@@ -27,6 +27,8 @@ int virtq_dirty_init(struct virtq_dirty *d, uint64_t base, uint32_t page_shift, 
 	if (hooks != NULL &&
 	    (hooks->size < sizeof(*hooks) || hooks->or_word == NULL || hooks->take_word == NULL))
 		return VIRTQ_EINVAL;
+	if (!ATOMIC_RMW && hooks == NULL)
+		return VIRTQ_EINVAL;
 	*d = (struct virtq_dirty){.words = words,
 	                          .nwords = nwords,
 	                          .base = base,
@@ -45,7 +47,7 @@ static inline void or_word(struct virtq_dirty *d, uint64_t word, uintptr_t bits)
 	if (d->hooks != NULL)
 		d->hooks->or_word(d->hooks->ctx, &d->words[word], bits);
 	else
-		__atomic_fetch_or(&d->words[word], bits, __ATOMIC_RELEASE);
+		fetch_or(&d->words[word], bits);
 }
 
 void virtq_dirty_mark(struct virtq_dirty *d, uint64_t addr, uint64_t len)
@@ -58,7 +60,7 @@ void virtq_dirty_mark(struct virtq_dirty *d, uint64_t addr, uint64_t len)
 		len = UINT64_MAX - addr + 1;
 	last = addr + (len - 1);
 	if (addr < d->base || (last - d->base) >> d->page_shift >= d->npages)
-		__atomic_fetch_add(&d->outside, 1, __ATOMIC_RELAXED);
+		fetch_add(&d->outside, 1);
 	if (last < d->base)
 		return;
 	page = addr < d->base ? 0 : (addr - d->base) >> d->page_shift;
@@ -79,9 +81,9 @@ static inline uintptr_t take_word(struct virtq_dirty *d, size_t word)
 {
 	if (d->hooks != NULL)
 		return d->hooks->take_word(d->hooks->ctx, &d->words[word]);
-	if (__atomic_load_n(&d->words[word], __ATOMIC_RELAXED) == 0)
+	if (load_once(&d->words[word]) == 0)
 		return 0; /* no need to take the cache line from the markers */
-	return __atomic_exchange_n(&d->words[word], 0, __ATOMIC_ACQ_REL);
+	return exchange(&d->words[word], 0);
 }
 
 int64_t virtq_dirty_take(struct virtq_dirty *d, size_t first, size_t nwords, uintptr_t *out)
@@ -100,10 +102,10 @@ int64_t virtq_dirty_take(struct virtq_dirty *d, size_t first, size_t nwords, uin
 
 uint32_t virtq_dirty_outside(const struct virtq_dirty *d)
 {
-	return __atomic_load_n(&d->outside, __ATOMIC_RELAXED);
+	return load_once(&d->outside);
 }
 
 void virtq_log_set(struct virtq_log *log, struct virtq_dirty *d)
 {
-	__atomic_store_n(&log->current, d, __ATOMIC_RELEASE);
+	store_release(&log->current, d);
 }

@@ -39,13 +39,13 @@ void virtq_mem_set_release(struct virtq_mem *mem, virtq_mem_release_fn release, 
 
 void virtq_mem_ref(struct virtq_mem *mem)
 {
-	__atomic_fetch_add(&mem->refs, 1, __ATOMIC_RELAXED);
+	fetch_add(&mem->refs, 1);
 }
 
 void virtq_mem_unref(struct virtq_mem *mem)
 {
 	/* Everybody's accesses through the map come before the last one's release of the memory. */
-	if (__atomic_fetch_sub(&mem->refs, 1, __ATOMIC_ACQ_REL) == 1 && mem->release != NULL)
+	if (fetch_add(&mem->refs, UINT32_MAX) == 1 && mem->release != NULL)
 		mem->release(mem, mem->ctx);
 }
 

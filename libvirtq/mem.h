@@ -30,7 +30,7 @@ static inline struct virtq_dirty *mem_log(const struct virtq_mem *mem)
 {
 	if (mem == NULL || mem->log == NULL)
 		return NULL;
-	return __atomic_load_n(&mem->log->current, __ATOMIC_ACQUIRE);
+	return load_acquire(&mem->log->current);
 }
 
 #endif

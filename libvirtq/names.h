@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Written by scripts/check-symbols --update: the prefix of functions that are not public. */
+#ifndef LIBVIRTQ_NAMES_H
+#define LIBVIRTQ_NAMES_H
+
+#define chain_add_pieces        virtq__chain_add_pieces
+#define chain_indirect          virtq__chain_indirect
+#define chain_table_step        virtq__chain_table_step
+#define dev_break               virtq__dev_break
+#define dev_mark_desc           virtq__dev_mark_desc
+#define dev_mark_device_area    virtq__dev_mark_device_area
+#define dma_job_bad             virtq__dma_job_bad
+#define dma_job_new             virtq__dma_job_new
+#define dma_job_read            virtq__dma_job_read
+#define dma_job_table           virtq__dma_job_table
+#define dma_look                virtq__dma_look
+#define dma_packed_arm          virtq__dma_packed_arm
+#define dma_packed_ask          virtq__dma_packed_ask
+#define dma_packed_disarm       virtq__dma_packed_disarm
+#define dma_packed_job          virtq__dma_packed_job
+#define dma_packed_look_again   virtq__dma_packed_look_again
+#define dma_packed_looked       virtq__dma_packed_looked
+#define dma_packed_more         virtq__dma_packed_more
+#define dma_packed_publish      virtq__dma_packed_publish
+#define dma_packed_pump         virtq__dma_packed_pump
+#define dma_packed_use          virtq__dma_packed_use
+#define dma_packed_wanted       virtq__dma_packed_wanted
+#define dma_published           virtq__dma_published
+#define dma_read                virtq__dma_read
+#define dma_room                virtq__dma_room
+#define dma_split_arm           virtq__dma_split_arm
+#define dma_split_ask           virtq__dma_split_ask
+#define dma_split_disarm        virtq__dma_split_disarm
+#define dma_split_job           virtq__dma_split_job
+#define dma_split_look_again    virtq__dma_split_look_again
+#define dma_split_looked        virtq__dma_split_looked
+#define dma_split_more          virtq__dma_split_more
+#define dma_split_publish       virtq__dma_split_publish
+#define dma_split_pump          virtq__dma_split_pump
+#define dma_split_use           virtq__dma_split_use
+#define dma_split_wanted        virtq__dma_split_wanted
+#define dma_write               virtq__dma_write
+#define drv_packed_add          virtq__drv_packed_add
+#define drv_packed_arm          virtq__drv_packed_arm
+#define drv_packed_disarm       virtq__drv_packed_disarm
+#define drv_packed_publish      virtq__drv_packed_publish
+#define drv_packed_should_kick  virtq__drv_packed_should_kick
+#define drv_packed_start        virtq__drv_packed_start
+#define drv_packed_take         virtq__drv_packed_take
+#define drv_split_add           virtq__drv_split_add
+#define drv_split_arm           virtq__drv_split_arm
+#define drv_split_disarm        virtq__drv_split_disarm
+#define drv_split_publish       virtq__drv_split_publish
+#define drv_split_should_kick   virtq__drv_split_should_kick
+#define drv_split_start         virtq__drv_split_start
+#define drv_split_take          virtq__drv_split_take
+#define drv_table_fill          virtq__drv_table_fill
+#define mem_find_sorted         virtq__mem_find_sorted
+#define packed_arm              virtq__packed_arm
+#define packed_disarm           virtq__packed_disarm
+#define packed_pop              virtq__packed_pop
+#define packed_publish          virtq__packed_publish
+#define packed_should_interrupt virtq__packed_should_interrupt
+#define packed_start            virtq__packed_start
+#define packed_state            virtq__packed_state
+#define packed_unpop            virtq__packed_unpop
+#define packed_use              virtq__packed_use
+#define split_arm               virtq__split_arm
+#define split_disarm            virtq__split_disarm
+#define split_pop               virtq__split_pop
+#define split_publish           virtq__split_publish
+#define split_should_interrupt  virtq__split_should_interrupt
+#define split_start             virtq__split_start
+#define split_state             virtq__split_state
+#define split_unpop             virtq__split_unpop
+#define split_use               virtq__split_use
+#define xlat_lookup             virtq__xlat_lookup
+
+#endif
