@@ -145,6 +145,10 @@
 #define vu_uva_to_gpa               vdev__vu_uva_to_gpa
 #define vu_wait                     vdev__vu_wait
 #define vu_watch                    vdev__vu_watch
+#define vu_window_close             vdev__vu_window_close
+#define vu_window_open              vdev__vu_window_open
+#define vu_windows_new              vdev__vu_windows_new
+#define vu_windows_put              vdev__vu_windows_put
 #define wake_all                    vdev__wake_all
 
 #endif

@@ -26,7 +26,7 @@ void gate_update(struct vdev *v)
 	uint32_t open = status_has(v, VIRTQ_STATUS_DRIVER_OK) && !v->quiesce && !v->suspend &&
 	                !fan_pending(v, FAN_RESET);
 
-	store_release(&v->open, (uint32_t)open);
+	store_release(&v->open, open);
 }
 
 void vdev_needs_reset(struct vdev *v)
