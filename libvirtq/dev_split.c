@@ -61,7 +61,8 @@ static int available(struct virtq_dev *vq)
 	cache_invalidate(vq->platform, vq->driver, VIRTQ_SPLIT_DRIVER_BYTES(vq->size));
 	vq->avail_seen = shared_load16(avail_idx(vq));
 	n = (uint16_t)(vq->avail_seen - vq->avail);
-	if (unlikely(n > vq->size)) {
+	/* What is out, or held back by IN_ORDER, is the device's until it is used: only the rest can have come. */
+	if (unlikely(n > vq->size - (uint16_t)(vq->avail - vq->used))) {
 		dev_break(vq, VIRTQ_FAULT_AVAIL_IDX, 0xffff);
 		return VIRTQ_EBROKEN;
 	}

@@ -51,7 +51,7 @@ static void index_arrived(struct virtq_dev *vq)
 	now = le16(now);
 	ahead = (uint16_t)(now - vq->avail);
 	/* There is one look at a time, so an honest index is never behind what the last one showed. */
-	if (ahead > vq->size || ahead < before) {
+	if (ahead > vq->size - (uint16_t)(vq->avail - vq->used) || ahead < before) {
 		dev_break(vq, VIRTQ_FAULT_AVAIL_IDX, 0xffff);
 		return;
 	}
