@@ -117,6 +117,30 @@ static void round_trip(struct fixture *f)
 	ck_assert_int_eq(vdev_function_resume(vdev_function(f->v)), 0);
 }
 
+/* A queue that was stopped before is, after a load, what the source says: never started. */
+START_TEST(load_forgets_stopped_queues)
+{
+	static struct state_buffer b;
+	struct virtq_state state;
+	struct target fresh;
+	struct fixture f;
+
+	fixture_init(&f, _i, 2);
+	target_init(&fresh, &f, 2);
+	save(fresh.echo.v, &b);
+	fixture_start(&f);
+	ck_assert_int_eq(vdev_queue_stop(f.v, 0), 0);
+	ck_assert_int_eq(vdev_queue_state(f.v, 0, &state), 0);
+	ck_assert_int_eq(vdev_function_quiesce(vdev_function(f.v)), 0);
+	ck_assert_int_eq(load(f.v, &b), 0);
+	for (unsigned q = 0; q < 2; q++)
+		ck_assert_int_eq(vdev_queue_state(f.v, q, &state), VIRTQ_EINVAL);
+	ck_assert_int_eq(vdev_function_resume(vdev_function(f.v)), 0);
+	target_fini(&fresh);
+	fixture_fini(&f);
+}
+END_TEST
+
 START_TEST(every_step_of_a_driver)
 {
 	struct vdev_queue_setup setup[2] = {0};
@@ -494,6 +518,7 @@ void test_suites(SRunner *runner)
 	TCase *tc = tcase_create("core_state");
 
 	tcase_set_timeout(tc, 60);
+	tcase_add_loop_test(tc, load_forgets_stopped_queues, 0, LAYOUTS);
 	tcase_add_loop_test(tc, every_step_of_a_driver, 0, LAYOUTS);
 	tcase_add_loop_test(tc, traffic_goes_on_elsewhere, 0, 2 * LAYOUTS);
 	tcase_add_test(tc, a_suspended_device_resumes_elsewhere);

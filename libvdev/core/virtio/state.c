@@ -162,9 +162,15 @@ static int restore(struct vdev *v, const struct loaded *l)
 		if (rc < 0)
 			return rc;
 	}
-	for (uint32_t i = 0; i < v->nqueues; i++)
-		if (v->queues[i].started)
-			queue_end(&v->queues[i], POST_RESET);
+	for (uint32_t i = 0; i < v->nqueues; i++) {
+		struct vdev_queue *q = &v->queues[i];
+
+		if (q->started)
+			queue_end(q, POST_RESET);
+		/* One that was stopped kept a position. */
+		q->has_state = 0;
+		store_relaxed(&q->enabled, 1);
+	}
 	v->quiesce = 1;
 	v->suspend = (l->status & VIRTQ_STATUS_SUSPEND) != 0;
 	v->start_on_resume = (l->status & (VIRTQ_STATUS_DRIVER_OK | VIRTQ_STATUS_SUSPEND)) != 0;
