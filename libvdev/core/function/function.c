@@ -44,6 +44,18 @@ int vdev_function_init(struct vdev_function *fn, const struct vdev_function_ops 
 	return 0;
 }
 
+/* A field that whoever ends an operation writes, on any thread. */
+static uint32_t peek(struct vdev_function *fn, const uint32_t *field)
+{
+	uint32_t value;
+
+	lock_take(&fn->lock);
+	value = *field;
+	lock_give(&fn->lock);
+	return value;
+}
+
+/* With the lock held. */
 static int any_pending(const struct vdev_function *fn)
 {
 	for (int i = 0; i < PENDING_COUNT; i++)
@@ -54,9 +66,14 @@ static int any_pending(const struct vdev_function *fn)
 
 int vdev_function_attach(struct vdev_function *fn, const struct vdev_attachment *a)
 {
+	int busy;
+
 	if (a != NULL && a->size < offsetof(struct vdev_attachment, interrupt))
 		return VIRTQ_EINVAL;
-	if (any_pending(fn))
+	lock_take(&fn->lock);
+	busy = any_pending(fn);
+	lock_give(&fn->lock);
+	if (busy)
 		return VIRTQ_EBUSY;
 	if (a == NULL)
 		memset(&fn->attachment, 0, sizeof(fn->attachment));
@@ -207,9 +224,9 @@ int vdev_function_quiesce(struct vdev_function *fn)
 {
 	int (*quiesce)(struct vdev_function *) = op_of(fn->ops, quiesce);
 
-	if (fn->pending[PENDING_RESUME].on)
+	if (peek(fn, &fn->pending[PENDING_RESUME].on))
 		return VIRTQ_EBUSY;
-	if (load_relaxed(&fn->quiesced))
+	if (peek(fn, &fn->quiesced))
 		return 0;
 	if (!begin(fn, PENDING_QUIESCE))
 		return VIRTQ_EAGAIN;
@@ -220,9 +237,9 @@ int vdev_function_resume(struct vdev_function *fn)
 {
 	int (*resume)(struct vdev_function *) = op_of(fn->ops, resume);
 
-	if (fn->pending[PENDING_QUIESCE].on)
+	if (peek(fn, &fn->pending[PENDING_QUIESCE].on))
 		return VIRTQ_EBUSY;
-	if (!load_relaxed(&fn->quiesced))
+	if (!peek(fn, &fn->quiesced))
 		return 0;
 	if (!begin(fn, PENDING_RESUME))
 		return VIRTQ_EAGAIN;
@@ -234,7 +251,7 @@ int vdev_function_set_mem(struct vdev_function *fn, struct virtq_mem *mem)
 	int (*set_mem)(struct vdev_function *, struct virtq_mem *) = op_of(fn->ops, set_mem);
 	int rc = 0;
 
-	if (fn->pending[PENDING_SET_MEM].on)
+	if (peek(fn, &fn->pending[PENDING_SET_MEM].on))
 		return VIRTQ_EBUSY;
 	if (mem == fn->mem)
 		return 0;
@@ -298,13 +315,14 @@ static void unpin(struct vdev_function *fn, struct virtq_mem *mem)
 {
 	int pending;
 
+	/* The function's own reference keeps the map until this pin is off; whoever is told then may free it. */
+	virtq_mem_unref(mem);
 	lock_take(&fn->lock);
 	fn->pins--;
 	if (mem == fn->old_mem)
 		fn->old_pins--;
 	pending = any_pending(fn);
 	lock_give(&fn->lock);
-	virtq_mem_unref(mem);
 	if (pending)
 		settle(fn);
 }
