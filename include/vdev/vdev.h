@@ -130,7 +130,10 @@ struct vdev_owner {
 	void (*wake)(void *ctx); /**< make the owner call vdev_queue_run() soon. Any thread */
 	void *ctx;
 };
-/** Name the owner of queue @p q (copied), or nobody (NULL). While the queue is not started. */
+/**
+ * Name the owner of queue @p q (copied), or nobody (NULL). While the queue is not started, and when an
+ * earlier owner has come back from the vdev_queue_run() that ended it.
+ */
 VIRTQ_MUST_CHECK int vdev_queue_set_owner(struct vdev *v, unsigned q,
                                           const struct vdev_owner *owner);
 
@@ -139,7 +142,8 @@ int vdev_queue_owned(const struct vdev *v, unsigned q);
 
 /**
  * The driver notified queue @p q. Counts it; wakes the owner, or serves the queue at once where
- * there is none. Any thread if there is an owner.
+ * there is none: not without end, and completions that come later are not seen, so vdev_run() has to
+ * follow now and then. Any thread if there is an owner.
  */
 void vdev_queue_kick(struct vdev *v, unsigned q);
 /** Count a notification that reached the owner by itself (an eventfd it polls). Owner. */

@@ -59,7 +59,7 @@ struct counters {
 struct vdev_queue {
 	/* Shared: other threads write here. */
 	uint32_t posted;
-	uint32_t kicks; /* by vdev_queue_kick(), any thread; wraps, see kicks_seen */
+	uintptr_t kicks; /* by vdev_queue_kick(), any thread */
 	uint8_t started;
 	uint8_t enabled;
 	uint8_t broken;
