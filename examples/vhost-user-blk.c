@@ -173,15 +173,16 @@ static void print_counters(const struct daemon *d)
 		sum.requests += c.requests;
 		sum.read_bytes += c.read_bytes;
 		sum.written_bytes += c.written_bytes;
+		sum.discarded_bytes += c.discarded_bytes;
 		sum.kicks += c.kicks;
 		sum.interrupts += c.interrupts;
 		sum.errors += c.errors;
 	}
 	printf("{\"requests\":%" PRIu64 ",\"read_bytes\":%" PRIu64 ",\"written_bytes\":%" PRIu64
-	       ",\"kicks\":%" PRIu64 ",\"interrupts\":%" PRIu64 ",\"errors\":%" PRIu64
-	       ",\"ring\":\"%s\",\"features\":\"0x%" PRIx64 "\"}\n",
-	       sum.requests, sum.read_bytes, sum.written_bytes, sum.kicks, sum.interrupts, sum.errors,
-	       started ? ring : "none", f.word[0]);
+	       ",\"discarded_bytes\":%" PRIu64 ",\"kicks\":%" PRIu64 ",\"interrupts\":%" PRIu64
+	       ",\"errors\":%" PRIu64 ",\"ring\":\"%s\",\"features\":\"0x%" PRIx64 "\"}\n",
+	       sum.requests, sum.read_bytes, sum.written_bytes, sum.discarded_bytes, sum.kicks,
+	       sum.interrupts, sum.errors, started ? ring : "none", f.word[0]);
 	fflush(stdout);
 }
 

@@ -132,6 +132,7 @@ struct vdev_done {
 	uint32_t error;         /**< 1: ended with an error status */
 	uint64_t read_bytes;    /**< payload, device to driver */
 	uint64_t written_bytes; /**< payload, driver to device */
+	uint64_t discarded_bytes; /**< discarded, erased or zeroed without payload */
 };
 /** Complete a request: its used entry is shown at the end of the run. Owner thread. */
 void vdev_queue_complete(struct vdev_queue *q, const struct virtq_chain *chain,

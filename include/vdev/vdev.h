@@ -180,14 +180,15 @@ VIRTQ_MUST_CHECK int vdev_run(struct vdev *v, unsigned flags);
 /** What a queue has done since the device was created. */
 struct vdev_counters {
 	uint64_t requests;
-	uint64_t read_bytes;    /**< device to driver */
-	uint64_t written_bytes; /**< driver to device */
-	uint64_t kicks;         /**< available buffer notifications that came in */
-	uint64_t interrupts;    /**< used buffer notifications sent */
-	uint64_t errors;        /**< requests that ended with an error status */
-	uint64_t faults;        /**< times the queue broke */
-	uint64_t bursts;        /**< pops that returned at least one chain */
-	uint64_t reserved[8];
+	uint64_t read_bytes;      /**< device to driver */
+	uint64_t written_bytes;   /**< driver to device */
+	uint64_t kicks;           /**< available buffer notifications that came in */
+	uint64_t interrupts;      /**< used buffer notifications sent */
+	uint64_t errors;          /**< requests that ended with an error status */
+	uint64_t faults;          /**< times the queue broke */
+	uint64_t bursts;          /**< pops that returned at least one chain */
+	uint64_t discarded_bytes; /**< discarded, erased or zeroed without payload */
+	uint64_t reserved[7];
 };
 /** Read the counters of queue @p q. Any thread. */
 void vdev_queue_counters(const struct vdev *v, unsigned q, struct vdev_counters *out);

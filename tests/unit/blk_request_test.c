@@ -36,6 +36,15 @@ static uint8_t range_do(struct blk_fx *fx, uint32_t type, uint64_t sector, uint3
 	return ranges_do(fx, type, bytes, fx_range(bytes, sector, sectors, flags));
 }
 
+static uint64_t discarded(const struct blk_fx *fx)
+{
+	struct vdev_counters c;
+
+	vdev_queue_counters(fx->v, 0, &c);
+	ck_assert_uint_eq(c.written_bytes, 0);
+	return c.discarded_bytes;
+}
+
 START_TEST(writes_are_read_back)
 {
 	struct blk_fx fx;
@@ -414,6 +423,7 @@ START_TEST(discards_reach_the_disk)
 	ck_assert_int_eq(range_do(&fx, BLK_T_DISCARD, 8, 16, 1), BLK_S_UNSUPP);
 	CLAUSE("blk/op/D5");
 	ck_assert_uint_eq(fx.disk->nlog, 1);
+	ck_assert_uint_eq(discarded(&fx), 16 * 512);
 	fx_stop(&fx);
 }
 END_TEST
@@ -464,6 +474,7 @@ START_TEST(zeroes_are_written)
 	ck_assert_uint_eq(fx.disk->data[12 * 512], 0xff);
 	ck_assert_int_eq(range_do(&fx, BLK_T_SECURE_ERASE, 200, 8, 0), BLK_S_OK);
 	ck_assert_uint_eq(slow_disk_count(fx.disk, VDEV_DISK_SECURE_ERASE), 1);
+	ck_assert_uint_eq(discarded(&fx), 3 * 8 * 512);
 	fx_stop(&fx);
 }
 END_TEST
@@ -507,6 +518,7 @@ START_TEST(segments_are_done_in_turn)
 	ck_assert_int_eq(ranges_do(&fx, BLK_T_DISCARD, s, 17), BLK_S_IOERR);
 	ck_assert_int_eq(ranges_do(&fx, BLK_T_SECURE_ERASE, s, 0), BLK_S_IOERR);
 	ck_assert_uint_eq(fx.disk->nlog, 0);
+	ck_assert_uint_eq(discarded(&fx), 15 * 8 * 512); /* of the request that ended well */
 	free(r);
 	fx_stop(&fx);
 }

@@ -54,6 +54,7 @@ struct counters {
 	uint64_t errors;
 	uint64_t faults;
 	uint64_t bursts;
+	uint64_t discarded_bytes;
 };
 
 struct vdev_queue {

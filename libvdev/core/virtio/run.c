@@ -77,6 +77,8 @@ void vdev_queue_complete(struct vdev_queue *q, const struct virtq_chain *chain,
 	count(&q->n.requests, 1);
 	count(&q->n.read_bytes, done->read_bytes);
 	count(&q->n.written_bytes, done->written_bytes);
+	if (unlikely(done->discarded_bytes != 0))
+		count(&q->n.discarded_bytes, done->discarded_bytes);
 	if (unlikely(done->error))
 		count(&q->n.errors, 1);
 	/*

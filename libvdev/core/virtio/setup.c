@@ -155,6 +155,7 @@ void vdev_queue_counters(const struct vdev *v, unsigned index, struct vdev_count
 	out->errors = counted(&n->errors);
 	out->faults = counted(&n->faults);
 	out->bursts = counted(&n->bursts);
+	out->discarded_bytes = counted(&n->discarded_bytes);
 }
 
 struct vdev *vdev_queue_device(struct vdev_queue *q)

@@ -46,26 +46,26 @@ static inline void read_header(const struct virtq_chain *c, struct header *h)
 	blk_fix(h->sector);
 }
 
-/* Complete: data bytes were written at the start of the writable part, the status at its end. */
+/*
+ * Complete: data bytes were written at the start of the writable part, the status at its end. The
+ * caller has set done's counts of payload.
+ */
 static inline void complete(struct vdev_queue *q, const struct virtq_chain *c, uint8_t *status,
-                            uint8_t code, uint32_t data, uint64_t payload_in, uint64_t payload_out)
+                            uint8_t code, uint32_t data, struct vdev_done *done)
 {
-	struct vdev_done done;
-
 	*(volatile uint8_t *)status = code;
-	done.written = data + 1 == c->write_bytes ? data + 1 : data;
-	done.error = code != BLK_S_OK;
-	done.read_bytes = payload_in;
-	done.written_bytes = payload_out;
-	vdev_queue_complete(q, c, &done);
+	done->written = data + 1 == c->write_bytes ? data + 1 : data;
+	done->error = code != BLK_S_OK;
+	vdev_queue_complete(q, c, done);
 }
 
 static enum begun answer(struct blk_queue *bq, const struct virtq_chain *c, uint8_t code,
                          uint32_t data)
 {
 	const struct virtq_iov *last = &c->iov[c->nread + c->nwrite - 1];
+	struct vdev_done done = {0};
 
-	complete(bq->q, c, (uint8_t *)last->base + last->len - 1, code, data, 0, 0);
+	complete(bq->q, c, (uint8_t *)last->base + last->len - 1, code, data, &done);
 	return BEGUN_DONE;
 }
 
@@ -486,13 +486,25 @@ int blk_poll(void *model, struct vdev_queue *q)
 	return more;
 }
 
+static uint64_t range_bytes(const struct blk_req *r)
+{
+	uint64_t sum = 0;
+
+	for (uint32_t i = 0; i < r->nranges; i++)
+		sum += r->ranges[i].len;
+	return sum;
+}
+
 static inline void finish(struct blk_req *r, uint8_t code)
 {
 	struct blk_queue *bq = r->bq;
 	uint32_t bytes = code == BLK_S_OK ? r->bytes : 0;
 	int in = r->type == BLK_T_IN;
+	struct vdev_done done = {.read_bytes = in ? bytes : 0, .written_bytes = in ? 0 : bytes};
 
-	complete(bq->q, r->chain, r->status, code, in ? bytes : 0, in ? bytes : 0, in ? 0 : bytes);
+	if (unlikely(r->nranges != 0) && code == BLK_S_OK)
+		done.discarded_bytes = range_bytes(r);
+	complete(bq->q, r->chain, r->status, code, in ? bytes : 0, &done);
 	req_free(bq, r);
 }
 
