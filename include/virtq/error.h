@@ -23,6 +23,7 @@ enum virtq_error {
 	VIRTQ_ECANCELED = -125 /**< a request ended because its queue was reset or stopped */
 };
 
+/* On calls whose result says whether anything was done. */
 #if defined(__GNUC__)
 #define VIRTQ_MUST_CHECK __attribute__((warn_unused_result))
 #else
