@@ -196,14 +196,17 @@ void virtq_mem_mark_iov(const struct virtq_mem *mem, const struct virtq_iov *iov
 		return;
 	for (uint32_t i = 0; i < n; i++) {
 		uintptr_t at = (uintptr_t)iov[i].base;
+		size_t len = iov[i].len;
 
-		/* A piece never crosses a region, but several regions may show the same memory: all are marked. */
+		/* Several regions may show some of the same memory, from before the piece on or within it: all are marked. */
 		for (uint32_t j = 0; j < mem->count; j++) {
 			const struct virtq_region *r = &mem->regions[j];
-			uintptr_t offset = at - (uintptr_t)r->host;
+			uintptr_t host = (uintptr_t)r->host;
+			uintptr_t skip = at < host ? host - at : 0, offset = at < host ? 0 : at - host;
 
-			if (at >= (uintptr_t)r->host && offset < r->len)
-				virtq_dirty_mark(d, log_address(r, offset), iov[i].len);
+			if (skip < len && offset < r->len)
+				virtq_dirty_mark(d, log_address(r, offset),
+				                 len - skip < r->len - offset ? len - skip : r->len - offset);
 		}
 	}
 }
