@@ -61,6 +61,33 @@ START_TEST(counters_count)
 }
 END_TEST
 
+/* What a model may ask of its queue, and keep there. */
+START_TEST(queue_keeps_the_models_pointer)
+{
+	struct vdev_queue *q;
+	struct fixture f;
+
+	fixture_init(&f, _i, 2);
+	fixture_start(&f);
+	f.echo.hold = 1;
+	fixture_add(&f, 1, 0, 1, 8, 8);
+	vdev_loopback_kick(f.l, 1);
+	ck_assert_uint_eq(f.echo.nheld, 1);
+	q = f.echo.held[0].q;
+	ck_assert_ptr_eq(vdev_queue_device(q), f.v);
+	ck_assert_uint_eq(vdev_queue_index(q), 1);
+	ck_assert_ptr_null(vdev_queue_priv(q));
+	vdev_queue_set_priv(q, &f);
+	ck_assert_ptr_eq(vdev_queue_priv(q), &f);
+	vdev_queue_set_priv(q, NULL);
+	ck_assert_ptr_null(vdev_queue_priv(q));
+	echo_finish(&f.echo, 1);
+	run_all(&f);
+	ck_assert_uint_eq(fixture_take(&f, 1), 1);
+	fixture_fini(&f);
+}
+END_TEST
+
 START_TEST(starting_is_checked)
 {
 	struct vdev_queue_setup setup;
@@ -535,6 +562,7 @@ void test_suites(SRunner *runner)
 	TCase *tc = tcase_create("core_queue");
 
 	tcase_add_loop_test(tc, counters_count, 0, LAYOUTS);
+	tcase_add_loop_test(tc, queue_keeps_the_models_pointer, 0, LAYOUTS);
 	tcase_add_loop_test(tc, starting_is_checked, 0, LAYOUTS);
 	tcase_add_loop_test(tc, stop_keeps_the_position, 0, LAYOUTS);
 	tcase_add_test(tc, queues_are_disabled_and_enabled);
