@@ -227,8 +227,6 @@ int vu_on_set_vring_num(struct vdev_vhost_user *vu, struct vu_message *m)
 
 	if (r == NULL)
 		return VIRTQ_EPROTO;
-	if (r->started)
-		return vu_refuse(vu, "size of a running ring");
 	if (m->state.num == 0 || m->state.num > vdev_queue_max(vu->v, r->index))
 		return vu_refuse(vu, "size of a ring out of range");
 	if (vu->has_features && !is_packed(vu) && (m->state.num & (m->state.num - 1)) != 0)
@@ -303,8 +301,6 @@ int vu_on_set_vring_base(struct vdev_vhost_user *vu, struct vu_message *m)
 
 	if (r == NULL)
 		return VIRTQ_EPROTO;
-	if (r->started)
-		return vu_refuse(vu, "position of a running ring");
 	if (m->state.num > 0xffff && vu->has_features && !is_packed(vu))
 		return vu_refuse(vu, "position of a ring out of range");
 	r->base = m->state.num;

@@ -8,47 +8,63 @@
 #define NONE (-1)
 
 static const struct vu_entry table[VU_REQUESTS] = {
-	/* name, handler, payload from, to, descriptors from, to, kind, protocol feature */
-	[VU_GET_FEATURES] = {"GET_FEATURES", vu_on_get_features, 0, 8, 0, 0, VU_REPLIES, NONE},
-	[VU_SET_FEATURES] = {"SET_FEATURES", vu_on_set_features, 8, 8, 0, 0, VU_PLAIN, NONE},
-	[VU_SET_OWNER] = {"SET_OWNER", vu_on_owner, 0, 8, 0, 0, VU_PLAIN, NONE},
-	[VU_RESET_OWNER] = {"RESET_OWNER", vu_on_owner, 0, 8, 0, 0, VU_PLAIN, NONE},
+	/* name, handler, payload from, to, descriptors from, to, kind, protocol feature, when */
+	[VU_GET_FEATURES] = {"GET_FEATURES", vu_on_get_features, 0, 8, 0, 0, VU_REPLIES, NONE,
+                         VU_ANY_TIME},
+	[VU_SET_FEATURES] = {"SET_FEATURES", vu_on_set_features, 8, 8, 0, 0, VU_PLAIN, NONE,
+                         VU_ANY_TIME},
+	[VU_SET_OWNER] = {"SET_OWNER", vu_on_owner, 0, 8, 0, 0, VU_PLAIN, NONE, VU_ANY_TIME},
+	[VU_RESET_OWNER] = {"RESET_OWNER", vu_on_owner, 0, 8, 0, 0, VU_PLAIN, NONE, VU_ANY_TIME},
 	[VU_SET_MEM_TABLE] = {"SET_MEM_TABLE", vu_on_set_mem_table, 8 + 32, sizeof(struct vu_mem_table),
-                          1, VU_TABLE_REGIONS, VU_PLAIN, NONE},
+                          1, VU_TABLE_REGIONS, VU_PLAIN, NONE, VU_ANY_TIME},
 	[VU_SET_LOG_BASE] = {"SET_LOG_BASE", vu_on_set_log_base, 16, 16, 1, 1, VU_REPLIES,
-                         VU_PROTO_LOG_SHMFD},
-	[VU_SET_LOG_FD] = {"SET_LOG_FD", vu_on_set_log_fd, 0, 8, 1, 1, VU_PLAIN, NONE},
-	[VU_SET_VRING_NUM] = {"SET_VRING_NUM", vu_on_set_vring_num, 8, 8, 0, 0, VU_PLAIN, NONE},
-	[VU_SET_VRING_ADDR] = {"SET_VRING_ADDR", vu_on_set_vring_addr, 40, 40, 0, 0, VU_PLAIN, NONE},
-	[VU_SET_VRING_BASE] = {"SET_VRING_BASE", vu_on_set_vring_base, 8, 8, 0, 0, VU_PLAIN, NONE},
-	[VU_GET_VRING_BASE] = {"GET_VRING_BASE", vu_on_get_vring_base, 8, 8, 0, 0, VU_REPLIES, NONE},
-	[VU_SET_VRING_KICK] = {"SET_VRING_KICK", vu_on_set_vring_kick, 8, 8, 0, 1, VU_FD_BY_FLAG, NONE},
-	[VU_SET_VRING_CALL] = {"SET_VRING_CALL", vu_on_set_vring_call, 8, 8, 0, 1, VU_FD_BY_FLAG, NONE},
-	[VU_SET_VRING_ERR] = {"SET_VRING_ERR", vu_on_set_vring_err, 8, 8, 0, 1, VU_FD_BY_FLAG, NONE},
+                         VU_PROTO_LOG_SHMFD, VU_ANY_TIME},
+	[VU_SET_LOG_FD] = {"SET_LOG_FD", vu_on_set_log_fd, 0, 8, 1, 1, VU_PLAIN, NONE, VU_ANY_TIME},
+	[VU_SET_VRING_NUM] = {"SET_VRING_NUM", vu_on_set_vring_num, 8, 8, 0, 0, VU_PLAIN, NONE,
+                          VU_RING_STOPPED},
+	[VU_SET_VRING_ADDR] = {"SET_VRING_ADDR", vu_on_set_vring_addr, 40, 40, 0, 0, VU_PLAIN, NONE,
+                           VU_ANY_TIME},
+	[VU_SET_VRING_BASE] = {"SET_VRING_BASE", vu_on_set_vring_base, 8, 8, 0, 0, VU_PLAIN, NONE,
+                           VU_RING_STOPPED},
+	[VU_GET_VRING_BASE] = {"GET_VRING_BASE", vu_on_get_vring_base, 8, 8, 0, 0, VU_REPLIES, NONE,
+                           VU_ANY_TIME},
+	[VU_SET_VRING_KICK] = {"SET_VRING_KICK", vu_on_set_vring_kick, 8, 8, 0, 1, VU_FD_BY_FLAG, NONE,
+                           VU_ANY_TIME},
+	[VU_SET_VRING_CALL] = {"SET_VRING_CALL", vu_on_set_vring_call, 8, 8, 0, 1, VU_FD_BY_FLAG, NONE,
+                           VU_ANY_TIME},
+	[VU_SET_VRING_ERR] = {"SET_VRING_ERR", vu_on_set_vring_err, 8, 8, 0, 1, VU_FD_BY_FLAG, NONE,
+                          VU_ANY_TIME},
 	[VU_GET_PROTOCOL_FEATURES] = {"GET_PROTOCOL_FEATURES", vu_on_get_protocol_features, 0, 8, 0, 0,
-                                  VU_REPLIES, NONE},
+                                  VU_REPLIES, NONE, VU_ANY_TIME},
 	[VU_SET_PROTOCOL_FEATURES] = {"SET_PROTOCOL_FEATURES", vu_on_set_protocol_features, 8, 8, 0, 0,
-                                  VU_WHILE_STOPPED, NONE},
-	[VU_GET_QUEUE_NUM] = {"GET_QUEUE_NUM", vu_on_get_queue_num, 0, 8, 0, 0, VU_REPLIES, NONE},
-	[VU_SET_VRING_ENABLE] = {"SET_VRING_ENABLE", vu_on_set_vring_enable, 8, 8, 0, 0, VU_PLAIN,
-                             NONE},
+                                  VU_PLAIN, NONE, VU_ALL_STOPPED},
+	[VU_GET_QUEUE_NUM] = {"GET_QUEUE_NUM", vu_on_get_queue_num, 0, 8, 0, 0, VU_REPLIES, NONE,
+                          VU_ANY_TIME},
+	[VU_SET_VRING_ENABLE] = {"SET_VRING_ENABLE", vu_on_set_vring_enable, 8, 8, 0, 0, VU_PLAIN, NONE,
+                             VU_ANY_TIME},
 	[VU_SET_BACKEND_REQ_FD] = {"SET_BACKEND_REQ_FD", vu_on_set_backend_req_fd, 0, 8, 1, 1, VU_PLAIN,
-                               VU_PROTO_BACKEND_REQ},
+                               VU_PROTO_BACKEND_REQ, VU_ANY_TIME},
 	[VU_GET_CONFIG] = {"GET_CONFIG", vu_on_get_config, VU_CONFIG_HEADER,
-                       VU_CONFIG_HEADER + VU_MAX_CONFIG, 0, 0, VU_REPLIES, VU_PROTO_CONFIG},
+                       VU_CONFIG_HEADER + VU_MAX_CONFIG, 0, 0, VU_REPLIES, VU_PROTO_CONFIG,
+                       VU_ANY_TIME},
 	[VU_SET_CONFIG] = {"SET_CONFIG", vu_on_set_config, VU_CONFIG_HEADER,
-                       VU_CONFIG_HEADER + VU_MAX_CONFIG, 0, 0, VU_PLAIN, VU_PROTO_CONFIG},
-	[VU_RESET_DEVICE] = {"RESET_DEVICE", vu_on_reset_device, 0, 8, 0, 0, VU_PLAIN, NONE},
-	[VU_VRING_KICK] = {"VRING_KICK", vu_on_vring_kick, 8, 8, 0, 0, VU_PLAIN, VU_PROTO_INBAND},
+                       VU_CONFIG_HEADER + VU_MAX_CONFIG, 0, 0, VU_PLAIN, VU_PROTO_CONFIG,
+                       VU_ANY_TIME},
+	[VU_RESET_DEVICE] = {"RESET_DEVICE", vu_on_reset_device, 0, 8, 0, 0, VU_PLAIN, NONE,
+                         VU_ANY_TIME},
+	[VU_VRING_KICK] = {"VRING_KICK", vu_on_vring_kick, 8, 8, 0, 0, VU_PLAIN, VU_PROTO_INBAND,
+                       VU_ANY_TIME},
 	[VU_GET_MAX_MEM_SLOTS] = {"GET_MAX_MEM_SLOTS", vu_on_get_max_mem_slots, 0, 8, 0, 0, VU_REPLIES,
-                              VU_PROTO_MEM_SLOTS},
+                              VU_PROTO_MEM_SLOTS, VU_ANY_TIME},
 	[VU_ADD_MEM_REG] = {"ADD_MEM_REG", vu_on_add_mem_reg, 40, 40, 1, 1, VU_PLAIN,
-                        VU_PROTO_MEM_SLOTS},
+                        VU_PROTO_MEM_SLOTS, VU_ANY_TIME},
 	/* Older front-ends send the region's descriptor along, which is closed unused. */
 	[VU_REM_MEM_REG] = {"REM_MEM_REG", vu_on_rem_mem_reg, 40, 40, 0, 1, VU_PLAIN,
-                        VU_PROTO_MEM_SLOTS},
-	[VU_SET_STATUS] = {"SET_STATUS", vu_on_set_status, 8, 8, 0, 0, VU_PLAIN, VU_PROTO_STATUS},
-	[VU_GET_STATUS] = {"GET_STATUS", vu_on_get_status, 0, 8, 0, 0, VU_REPLIES, VU_PROTO_STATUS},
+                        VU_PROTO_MEM_SLOTS, VU_ANY_TIME},
+	[VU_SET_STATUS] = {"SET_STATUS", vu_on_set_status, 8, 8, 0, 0, VU_PLAIN, VU_PROTO_STATUS,
+                       VU_ANY_TIME},
+	[VU_GET_STATUS] = {"GET_STATUS", vu_on_get_status, 0, 8, 0, 0, VU_REPLIES, VU_PROTO_STATUS,
+                       VU_ANY_TIME},
 };
 
 const struct vu_entry *vu_find(uint32_t request)
@@ -67,8 +83,18 @@ int vu_check(struct vdev_vhost_user *vu, const struct vu_entry *e, const struct 
 		return vu_refuse(vu, "message with a wrong number of descriptors");
 	if (e->kind == VU_FD_BY_FLAG && (m->u64 & VU_NOFD ? 1u : 0u) == m->nfds)
 		return vu_refuse(vu, "message with a wrong number of descriptors");
-	if (e->kind == VU_WHILE_STOPPED && vu_any_started(vu))
+	if (e->when == VU_ALL_STOPPED && vu_any_started(vu))
 		return vu_refuse(vu, "message that may not come while a ring runs");
+	return 0;
+}
+
+/* What a front-end may try and be told no: the message is for a ring that runs. */
+static int legal_now(struct vdev_vhost_user *vu, const struct vu_entry *e,
+                     const struct vu_message *m)
+{
+	if (e->when == VU_RING_STOPPED && m->state.index < vu->nrings &&
+	    vu->rings[m->state.index].started)
+		return vu_refuse(vu, "size or position of a running ring");
 	return 0;
 }
 
@@ -114,7 +140,9 @@ void vu_dispatch(struct vdev_vhost_user *vu)
 	memset(m->bytes + m->h.size, 0, sizeof(m->bytes) - m->h.size);
 	vu->reply_len = 0;
 	vu->why = "message refused";
-	rc = m->entry->handle(vu, m);
+	rc = legal_now(vu, m->entry, m);
+	if (rc == 0)
+		rc = m->entry->handle(vu, m);
 	if (rc == VIRTQ_EAGAIN && vu->then != NULL)
 		vu_watch(vu, 0);
 	else

@@ -305,12 +305,17 @@ struct vu_entry {
 	uint8_t max_fds;
 	uint8_t kind; /* enum vu_kind */
 	int8_t needs; /* bit of the protocol features, or -1 */
+	uint8_t when; /* enum vu_when */
 };
 enum vu_kind {
 	VU_PLAIN,
-	VU_REPLIES,      /* has an answer of its own */
-	VU_FD_BY_FLAG,   /* one descriptor, none with VU_NOFD */
-	VU_WHILE_STOPPED /* not while a ring runs */
+	VU_REPLIES,   /* has an answer of its own */
+	VU_FD_BY_FLAG /* one descriptor, none with VU_NOFD */
+};
+enum vu_when {
+	VU_ANY_TIME,
+	VU_RING_STOPPED, /* the ring of the payload does not run */
+	VU_ALL_STOPPED   /* no ring runs */
 };
 
 static inline int vu_has(const struct vdev_vhost_user *vu, unsigned bit)
