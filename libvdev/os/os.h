@@ -46,6 +46,8 @@ VIRTQ_MUST_CHECK int vdev_os_nonblock(int fd, int on);
 VIRTQ_MUST_CHECK int vdev_os_epoll(void);
 VIRTQ_MUST_CHECK int vdev_os_epoll_add(int ep, int fd, void *ctx);
 void vdev_os_epoll_del(int ep, int fd);
+/* As vdev_os_epoll_del, for a number that may be closed, or somebody else's file, by now. */
+void vdev_os_epoll_forget(int ep, int fd);
 
 /* --- threads ---------------------------------------------------------------- */
 

@@ -83,7 +83,7 @@ static int watch_backend(struct vdev_port *p)
 	/* The old one may be closed, and its number the kick descriptor's by now. */
 	pthread_mutex_lock(&p->lock);
 	if (fd != p->backend_fd && p->backend_fd >= 0 && p->backend_fd != p->kick_fd)
-		vdev_os_epoll_del(p->epoll_fd, p->backend_fd);
+		vdev_os_epoll_forget(p->epoll_fd, p->backend_fd);
 	pthread_mutex_unlock(&p->lock);
 	p->backend_fd = fd;
 	if (fd < 0)

@@ -123,7 +123,7 @@ START_TEST(CH_fbcf2fd6b)
 		ck_assert_uint_le(total, 8);
 	}
 	evil_other_works(); /* it still offers */
-	stop = 1;
+	__atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
 	pthread_join(thread, NULL);
 	ck_assert_int_eq(n, VIRTQ_EBROKEN);
 	ck_assert_int_eq(virtq_dev_fault(&ev.q.ring.dev, &f), 1);
