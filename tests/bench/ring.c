@@ -6,9 +6,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <virtq/virtq.h>
+
+#include "support/bench.h"
 
 enum { REGIONS = 4, REGION_BYTES = 1 << 16, SIZE = 256, BURST = 32, BUFFER = 64, IOV = 1024 };
 
@@ -24,53 +25,38 @@ struct bench {
 	uint64_t interrupts;
 };
 
-static void need(int ok, const char *what)
-{
-	if (ok)
-		return;
-	fprintf(stderr, "ring: %s failed\n", what);
-	exit(1);
-}
-
-static void *zeroed(size_t bytes)
-{
-	size_t rounded = (bytes + 4095) / 4096 * 4096;
-	void *p = aligned_alloc(4096, rounded);
-
-	need(p != NULL, "allocation");
-	return memset(p, 0, rounded);
-}
-
 static void set_up(struct bench *b, int packed)
 {
 	struct virtq_drv_config drv = {.size = sizeof(drv), .queue_size = SIZE};
 	struct virtq_dev_config dev = {.size = sizeof(dev), .mem = &b->mem};
 
 	for (unsigned i = 0; i < REGIONS; i++)
-		b->regions[i] = (struct virtq_region){
-			.gpa = (uint64_t)(i + 1) << 32, .len = REGION_BYTES, .host = zeroed(REGION_BYTES)};
-	need(virtq_mem_init(&b->mem, b->regions, REGIONS) == 0, "virtq_mem_init");
+		b->regions[i] = (struct virtq_region){.gpa = (uint64_t)(i + 1) << 32,
+		                                      .len = REGION_BYTES,
+		                                      .host = bench_zeroed(REGION_BYTES)};
+	bench_need(virtq_mem_init(&b->mem, b->regions, REGIONS) == 0, "virtq_mem_init");
 	virtq_features_set(&drv.features, VIRTQ_F_VERSION_1);
 	virtq_features_set(&drv.features, VIRTQ_F_EVENT_IDX);
 	if (packed)
 		virtq_features_set(&drv.features, VIRTQ_F_RING_PACKED);
-	need(virtq_drv_ring_bytes(SIZE, &drv.features) <= REGION_BYTES / 2, "a ring of half a region");
+	bench_need(virtq_drv_ring_bytes(SIZE, &drv.features) <= REGION_BYTES / 2,
+	           "a ring of half a region");
 	drv.ring = b->regions[0].host;
 	drv.ring_addr = b->regions[0].gpa;
 	drv.scratch_bytes = virtq_drv_bytes(SIZE, &drv.features);
-	drv.scratch = b->drv_scratch = zeroed(drv.scratch_bytes);
-	need(virtq_drv_init(&b->drv, &drv) == 0, "virtq_drv_init");
+	drv.scratch = b->drv_scratch = bench_zeroed(drv.scratch_bytes);
+	bench_need(virtq_drv_init(&b->drv, &drv) == 0, "virtq_drv_init");
 	dev.features = drv.features;
 	virtq_drv_state(&b->drv, &dev.state);
 	dev.scratch_bytes = virtq_dev_bytes(&dev);
-	dev.scratch = b->dev_scratch = zeroed(dev.scratch_bytes);
-	need(virtq_dev_init(&b->dev, &dev) == 0, "virtq_dev_init");
-	need(virtq_dev_max_iov(&b->dev) <= IOV, "room for the longest chain");
+	dev.scratch = b->dev_scratch = bench_zeroed(dev.scratch_bytes);
+	bench_need(virtq_dev_init(&b->dev, &dev) == 0, "virtq_dev_init");
+	bench_need(virtq_dev_max_iov(&b->dev) <= IOV, "room for the longest chain");
 }
 
 static void tear_down(struct bench *b)
 {
-	need(virtq_dev_fini(&b->dev) == 0, "virtq_dev_fini");
+	bench_need(virtq_dev_fini(&b->dev) == 0, "virtq_dev_fini");
 	virtq_mem_unref(&b->mem);
 	for (unsigned i = 0; i < REGIONS; i++)
 		free(b->regions[i].host);
@@ -84,7 +70,7 @@ static void offer(struct bench *b)
 		const struct virtq_seg seg = {
 			.addr = b->regions[i % REGIONS].gpa + REGION_BYTES / 2 + i * BUFFER, .len = BUFFER};
 
-		need(virtq_drv_add(&b->drv, &seg, 1, 0, &b->chains[i]) == 0, "virtq_drv_add");
+		bench_need(virtq_drv_add(&b->drv, &seg, 1, 0, &b->chains[i]) == 0, "virtq_drv_add");
 	}
 	virtq_drv_publish(&b->drv);
 }
@@ -104,22 +90,14 @@ static void reap(struct bench *b)
 {
 	struct virtq_done done[BURST];
 
-	need(virtq_drv_take(&b->drv, done, BURST) == BURST, "virtq_drv_take");
-	need(virtq_drv_arm(&b->drv) == 0, "virtq_drv_arm");
-}
-
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+	bench_need(virtq_drv_take(&b->drv, done, BURST) == BURST, "virtq_drv_take");
+	bench_need(virtq_drv_arm(&b->drv) == 0, "virtq_drv_arm");
 }
 
 /* Nanoseconds of the device side for one chain; the clock's own two looks a burst are within. */
 static double measure(int packed, uint64_t chains)
 {
-	struct bench *b = zeroed(sizeof(*b));
+	struct bench *b = bench_zeroed(sizeof(*b));
 	uint64_t spent = 0, bursts = chains / BURST;
 	double ns;
 
@@ -128,10 +106,10 @@ static double measure(int packed, uint64_t chains)
 		uint64_t start;
 
 		offer(b);
-		start = now_ns();
+		start = bench_now_ns();
 		device_side(b);
 		if (i >= bursts / 10) /* warm by now */
-			spent += now_ns() - start;
+			spent += bench_now_ns() - start;
 		reap(b);
 	}
 	ns = (double)spent / (double)(bursts * BURST);
@@ -167,7 +145,7 @@ int main(int argc, char **argv)
 			return strcmp(argv[i], "--help") != 0;
 		}
 	}
-	need(chains >= BURST, "at least a burst of chains");
+	bench_need(chains >= BURST, "at least a burst of chains");
 	if (!json)
 		printf("layout  ns a chain\n");
 	for (int packed = 0; packed < 2; packed++) {
