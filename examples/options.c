@@ -17,6 +17,7 @@ static const char usage[] =
 	"  --disk DISK     file:PATH[,direct=on|off][,engine=uring|threads]  a raw image\n"
 	"                  mem:SIZE    a disk in memory, empty at the start\n"
 	"                  null:SIZE   reads zeroes, forgets what is written\n"
+	"                  void:SIZE   does nothing: reads leave buffers as they are (for measuring)\n"
 	"                  SIZE in bytes, or with K, M, G or T behind it\n"
 	"  --queues N      1 (default) to 64, each on a thread of its own as far as there are "
 	"processors\n"
@@ -80,6 +81,10 @@ static int read_disk(struct options *o, const char *s)
 	}
 	if (strncmp(s, "null:", 5) == 0) {
 		o->disk = DISK_NULL;
+		return read_size(s + 5, &o->bytes) < 0 ? bad("not a disk size", s + 5) : 0;
+	}
+	if (strncmp(s, "void:", 5) == 0) {
+		o->disk = DISK_VOID;
 		return read_size(s + 5, &o->bytes) < 0 ? bad("not a disk size", s + 5) : 0;
 	}
 	if (strncmp(s, "file:", 5) != 0 || strlen(s + 5) >= sizeof(o->path))

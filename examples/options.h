@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-enum disk_kind { DISK_NONE, DISK_FILE, DISK_MEM, DISK_NULL };
+enum disk_kind { DISK_NONE, DISK_FILE, DISK_MEM, DISK_NULL, DISK_VOID };
 enum engine_kind { ENGINE_BEST, ENGINE_URING, ENGINE_THREADS };
 
 /* The command line of vhost-user-blk. */

@@ -129,6 +129,8 @@ static int open_disk(struct daemon *d)
 		rc = open_file(d);
 	} else if (d->opt.disk == DISK_MEM) {
 		rc = vdev_disk_mem_new(&d->disk, &d->env, NULL, d->opt.bytes);
+	} else if (d->opt.disk == DISK_VOID) {
+		rc = vdev_disk_void_new(&d->disk, &d->env, d->opt.bytes);
 	} else {
 		rc = vdev_disk_null_new(&d->disk, &d->env, d->opt.bytes);
 	}

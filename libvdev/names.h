@@ -17,6 +17,8 @@
 #define blk_queue_end               vdev__blk_queue_end
 #define blk_queue_hold              vdev__blk_queue_hold
 #define blk_queue_start             vdev__blk_queue_start
+#define blk_quick                   vdev__blk_quick
+#define blk_quick_done              vdev__blk_quick_done
 #define blk_save_state              vdev__blk_save_state
 #define config_notify               vdev__config_notify
 #define config_release              vdev__config_release

@@ -36,6 +36,12 @@ enum vdev_disk_io_flag {
 	VDEV_DISK_UNMAP = 2 /**< write zeroes: the range may be deallocated */
 };
 
+/** How an operation that went well ended, if not with 0. */
+enum vdev_disk_result {
+	/** a read that left its buffers as they were: there is nothing behind the disk, see vdev_disk_void_new() */
+	VDEV_DISK_UNTOUCHED = 1
+};
+
 /** One operation. The caller's memory, untouched by the caller from submit to done. */
 struct vdev_disk_io {
 	uint8_t op;    /**< enum vdev_disk_op */
@@ -47,7 +53,7 @@ struct vdev_disk_io {
 	uint64_t len;                /**< bytes */
 	/**
 	 * It has ended. On the channel's thread, from inside submit or poll.
-	 * @p result 0: all of it was done; < 0: -errno (VIRTQ_EIO, VIRTQ_ENOSPC, VIRTQ_ENOTSUP, ...).
+	 * @p result 0: all of it was done; > 0: likewise, see enum vdev_disk_result; < 0: -errno (VIRTQ_EIO, VIRTQ_ENOSPC, VIRTQ_ENOTSUP, ...).
 	 *         No part of any buffer will be touched any more.
 	 */
 	void (*done)(struct vdev_disk_io *io, int result);
@@ -145,6 +151,12 @@ void vdev_disk_free(struct vdev_disk *d);
 
 /** A disk of zeroes that forgets what is written, for measurements. @p bytes a multiple of 512. */
 VIRTQ_MUST_CHECK int vdev_disk_null_new(struct vdev_disk **out, const struct vdev_env *env,
+                                        uint64_t bytes);
+/**
+ * A disk that does nothing at all: what is written is forgotten, and a read leaves its buffers as they are, which the
+ * driver is told (VDEV_DISK_UNTOUCHED). For measuring what is around a disk. @p bytes a multiple of 512.
+ */
+VIRTQ_MUST_CHECK int vdev_disk_void_new(struct vdev_disk **out, const struct vdev_env *env,
                                         uint64_t bytes);
 /**
  * A disk in the caller's memory @p base (which must outlive it), or in memory of its own from @p

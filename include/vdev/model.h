@@ -138,6 +138,14 @@ struct vdev_done {
 void vdev_queue_complete(struct vdev_queue *q, const struct virtq_chain *chain,
                          const struct vdev_done *done);
 /**
+ * Complete @p n requests, neighbours among the chains that process was given.
+ * @param written  for each, bytes written from the start of its writable part
+ * @param sum      their payload in all, and in error how many ended with an error status; its
+ *         written is not looked at
+ */
+void vdev_queue_complete_burst(struct vdev_queue *q, const struct virtq_chain *chains, uint32_t n,
+                               const uint32_t *written, const struct vdev_done *sum);
+/**
  * Break the queue because of this chain (completed by this call): for what can't be answered in the
  * protocol. Owner thread.
  */

@@ -642,6 +642,89 @@ START_TEST(mem_and_null_disks_serve)
 }
 END_TEST
 
+/* Usual requests, unusual ones between them, and some that fail: all in one burst, each with its own answer. */
+START_TEST(a_mixed_burst_is_answered_one_by_one)
+{
+	static struct fx_req r[12];
+	const uint32_t odd[] = {16 + 512, 0};
+	struct vdev_counters c;
+	struct blk_fx fx;
+
+	fx_start(&fx, _i, NULL);
+	fx_pattern(a, sizeof(a), 5);
+	ck_assert_int_eq(fx_write(&fx, 0, a, 16384), BLK_S_OK);
+	memset(r, 0, sizeof(r));
+	for (unsigned i = 0; i < 12; i++) {
+		r[i].type = i % 4 == 1 ? BLK_T_OUT : BLK_T_IN;
+		r[i].sector = 2 * i;
+		r[i].out = a + 1024 * i;
+		(i % 4 == 1 ? &r[i].out_len : &r[i].in_len)[0] = i % 4 == 1 ? 512 : 1024;
+	}
+	r[2].type = 77;
+	r[5].cut_out = odd;
+	r[6].sector = 1 << 20;
+	r[9].type = BLK_T_FLUSH;
+	r[9].out_len = 0;
+	for (unsigned i = 0; i < 12; i++)
+		fx_add(&fx, 0, &r[i]);
+	fx_kick(&fx, 0);
+	for (unsigned i = 0; i < 12; i++) {
+		uint8_t status = i == 2 ? BLK_S_UNSUPP : i == 6 ? BLK_S_IOERR : BLK_S_OK;
+		int good = status == BLK_S_OK;
+
+		fx_wait(&fx, 0, &r[i]);
+		ck_assert_uint_eq(r[i].status, status);
+		CLAUSE("basic/virtqueues/used-ring/D2");
+		ck_assert_int_eq(r[i].used, r[i].in_len == 0 ? 1 : good ? 1025 : 0);
+		if (good && r[i].in_len != 0)
+			ck_assert_mem_eq(r[i].in, a + 1024 * i, 1024);
+	}
+	vdev_queue_counters(fx.v, 0, &c);
+	ck_assert_uint_eq(c.requests, 13);
+	ck_assert_uint_eq(c.errors, 2);
+	ck_assert_uint_eq(c.read_bytes, 7 * 1024);
+	ck_assert_uint_eq(c.written_bytes, 16384 + 2 * 512);
+	fx_stop(&fx);
+}
+END_TEST
+
+/* A disk that leaves buffers as they are says so, and so does the used length. */
+START_TEST(void_disk_says_that_nothing_was_written)
+{
+	struct vdev_blk_config blk = {.size = sizeof(blk), .own_disk = 1};
+	struct vdev_counters c;
+	struct vdev_disk *disk;
+	static struct fx_req r;
+	struct blk_fx fx;
+
+	fx_make(&fx, _i, NULL);
+	ck_assert_int_eq(vdev_free(fx.v), 0);
+	ck_assert_int_eq(vdev_disk_void_new(&disk, &fx.env, 100), VIRTQ_EINVAL);
+	ck_assert_int_eq(vdev_disk_void_new(&disk, &fx.env, 1 << 20), 0);
+	ck_assert_int_eq(vdev_blk_new(&fx.v, &fx.env, disk, &blk), 0);
+	fx_attach(&fx, _i, NULL);
+	for (unsigned odd = 0; odd < 2; odd++) {
+		const uint32_t cut[] = {4097, 0};
+
+		memset(&r, 0, sizeof(r));
+		r.type = BLK_T_IN;
+		r.in_len = 4096;
+		r.cut_in = odd ? cut : NULL;
+		ck_assert_int_eq(fx_do(&fx, 0, &r), BLK_S_OK);
+		CLAUSE("basic/virtqueues/used-ring/D2");
+		ck_assert_int_eq(r.used, 0);
+		ck_assert_int_eq(r.canary, 1);
+	}
+	ck_assert_int_eq(fx_write(&fx, 8, a, 4096), BLK_S_OK);
+	ck_assert_int_eq(fx_plain(&fx, BLK_T_FLUSH), BLK_S_OK);
+	vdev_queue_counters(fx.v, 0, &c);
+	ck_assert_uint_eq(c.read_bytes, 8192);
+	ck_assert_uint_eq(c.written_bytes, 4096);
+	ck_assert_uint_eq(c.errors, 0);
+	fx_stop(&fx);
+}
+END_TEST
+
 START_TEST(disks_refuse_what_can_not_be)
 {
 	struct vdev_env env = *vdev_env_hosted();
@@ -696,6 +779,8 @@ void test_suites(SRunner *runner)
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
 		tcase_add_loop_test(tc, *all[i], 0, 8);
 	tcase_add_loop_test(tc, mem_and_null_disks_serve, 0, 2);
+	tcase_add_loop_test(tc, a_mixed_burst_is_answered_one_by_one, 0, 8);
+	tcase_add_loop_test(tc, void_disk_says_that_nothing_was_written, 0, 2);
 	tcase_add_test(tc, disks_refuse_what_can_not_be);
 	suite_add_tcase(suite, tc);
 	srunner_add_suite(runner, suite);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A disk of zeroes that forgets what is written. It has one channel, which holds nothing.
+ * A disk of zeroes that forgets what is written, and one that does nothing at all. One channel, which holds nothing.
  * Everything ends inside submit, so it is also the shortest example of a disk.
  */
 #include <string.h>
@@ -50,6 +50,13 @@ static void null_submit(struct vdev_disk_channel *c, struct vdev_disk_io *const 
 	}
 }
 
+static void void_submit(struct vdev_disk_channel *c, struct vdev_disk_io *const *ios, uint32_t n)
+{
+	(void)c;
+	for (uint32_t i = 0; i < n; i++)
+		ios[i]->done(ios[i], ios[i]->op == VDEV_DISK_READ ? VDEV_DISK_UNTOUCHED : 0);
+}
+
 static void null_on_event(struct vdev_disk *d, vdev_disk_event_fn fn, void *ctx)
 {
 	(void)d; /* nothing ever happens to it */
@@ -75,7 +82,19 @@ static const struct vdev_disk_ops null_ops = {
 	.destroy = null_destroy,
 };
 
-int vdev_disk_null_new(struct vdev_disk **out, const struct vdev_env *env, uint64_t bytes)
+static const struct vdev_disk_ops void_ops = {
+	.size = sizeof(struct vdev_disk_ops),
+	.name = "void",
+	.info = null_info,
+	.open = null_open,
+	.close = null_close,
+	.submit = void_submit,
+	.on_event = null_on_event,
+	.destroy = null_destroy,
+};
+
+static int make(struct vdev_disk **out, const struct vdev_env *env, uint64_t bytes,
+                const struct vdev_disk_ops *ops)
 {
 	struct null_disk *disk;
 
@@ -86,10 +105,20 @@ int vdev_disk_null_new(struct vdev_disk **out, const struct vdev_env *env, uint6
 	if (disk == NULL)
 		return VIRTQ_ENOMEM;
 	memset(disk, 0, sizeof(*disk));
-	disk->disk.ops = &null_ops;
+	disk->disk.ops = ops;
 	disk->channel.disk = &disk->disk;
 	disk->env = *env;
 	disk->bytes = bytes;
 	*out = &disk->disk;
 	return 0;
+}
+
+int vdev_disk_null_new(struct vdev_disk **out, const struct vdev_env *env, uint64_t bytes)
+{
+	return make(out, env, bytes, &null_ops);
+}
+
+int vdev_disk_void_new(struct vdev_disk **out, const struct vdev_env *env, uint64_t bytes)
+{
+	return make(out, env, bytes, &void_ops);
 }

@@ -93,6 +93,27 @@ void vdev_queue_complete(struct vdev_queue *q, const struct virtq_chain *chain,
 	complete_one(q, chain, written);
 }
 
+void vdev_queue_complete_burst(struct vdev_queue *q, const struct virtq_chain *chains, uint32_t n,
+                               const uint32_t *written, const struct vdev_done *sum)
+{
+	uint32_t i = q->ndone;
+
+	count(&q->n.requests, n);
+	count(&q->n.read_bytes, sum->read_bytes);
+	count(&q->n.written_bytes, sum->written_bytes);
+	if (unlikely(sum->discarded_bytes != 0))
+		count(&q->n.discarded_bytes, sum->discarded_bytes);
+	if (unlikely(sum->error != 0))
+		count(&q->n.errors, sum->error);
+	if (likely(chains == &q->chains[i] && i <= q->nburst && n <= q->nburst - i)) {
+		memcpy(&q->written[i], written, n * sizeof(*written));
+		q->ndone = i + n;
+		return;
+	}
+	for (uint32_t k = 0; k < n; k++)
+		complete_one(q, &chains[k], written[k]);
+}
+
 void vdev_queue_fault(struct vdev_queue *q, const struct virtq_chain *chain, const char *why)
 {
 	queue_flush(q); /* what ended well before this is not lost */

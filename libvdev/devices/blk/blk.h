@@ -101,12 +101,20 @@ struct blk_req {
 	struct blk_range ranges[BLK_RANGES];
 };
 
+/* A read or write that ends inside submit, see burst.c. */
+struct blk_quick {
+	struct vdev_disk_io io; /* first: done() gets it back */
+	uint8_t *status;        /* in guest memory */
+	int result;
+};
+
 /* A queue that is started. Its owner thread's. */
 struct blk_queue {
 	struct blk_device *b;
 	struct vdev_queue *q;
 	struct vdev_disk_channel *channel;
 	const struct vdev_disk_ops *disk_ops;
+	struct blk_quick *quick; /* sync: VDEV_BURST of them */
 	struct blk_req *free;
 	struct blk_req *next_first; /* to be submitted once submit or poll has returned */
 	struct blk_req **next_last;
@@ -149,6 +157,11 @@ uint32_t blk_process(void *model, struct vdev_queue *q, const struct virtq_chain
 int blk_poll(void *model, struct vdev_queue *q);
 void blk_io_done(struct vdev_disk_io *io, int result);
 
+/* burst.c */
+/* Serve usual requests from the first chain on, up to one that is not: how many. For disks that end all in submit. */
+uint32_t blk_quick(struct blk_queue *bq, const struct virtq_chain *chains, uint32_t n);
+void blk_quick_done(struct vdev_disk_io *io, int result);
+
 /* queue.c */
 int blk_queue_start(void *model, struct vdev_queue *q);
 void blk_queue_end(void *model, struct vdev_queue *q);
@@ -162,6 +175,18 @@ int blk_load_state(void *model, struct vdev_reader *r, uint32_t version, int app
 /* Atomics. @{ */
 #define blk_get(p)    __atomic_load_n((p), __ATOMIC_RELAXED)
 #define blk_set(p, v) __atomic_store_n((p), (v), __ATOMIC_RELAXED)
+/* @} */
+
+/* Little-endian fields. @{ */
+static inline uint32_t blk_get32(const uint8_t *p)
+{
+	return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+}
+
+static inline uint64_t blk_get64(const uint8_t *p)
+{
+	return blk_get32(p) | (uint64_t)blk_get32(p + 4) << 32;
+}
 /* @} */
 
 /* What was read of guest memory stays as it was read: the compiler may not read it again. */

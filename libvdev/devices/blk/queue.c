@@ -38,6 +38,13 @@ static void carve(struct blk_queue *bq, uint32_t nreq, uint32_t nblocks)
 	struct blk_req *r = (struct blk_req *)(bq + 1);
 	char *block = (char *)(r + nreq);
 
+	if (bq->sync) {
+		bq->quick = (struct blk_quick *)(r + nreq);
+		block = (char *)(bq->quick + VDEV_BURST);
+		for (uint32_t i = 0; i < VDEV_BURST; i++)
+			bq->quick[i].io.done = blk_quick_done;
+	}
+
 	for (uint32_t i = nreq; i-- > 0;) {
 		r[i].io.done = blk_io_done;
 		r[i].bq = bq;
@@ -80,6 +87,8 @@ int blk_queue_start(void *model, struct vdev_queue *q)
 		nblocks = 0;
 	bytes = sizeof(*bq) + nreq * sizeof(struct blk_req) +
 	        (size_t)nblocks * block_len * sizeof(struct virtq_iov);
+	if (sync)
+		bytes += VDEV_BURST * sizeof(struct blk_quick);
 	bq = b->env.alloc(b->env.ctx, bytes);
 	if (bq == NULL)
 		return VIRTQ_ENOMEM;

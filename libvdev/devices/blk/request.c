@@ -22,16 +22,6 @@ struct header {
 	uint64_t sector;
 };
 
-static uint32_t get32(const uint8_t *p)
-{
-	return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
-}
-
-static uint64_t get64(const uint8_t *p)
-{
-	return get32(p) | (uint64_t)get32(p + 4) << 32;
-}
-
 static inline void read_header(const struct virtq_chain *c, struct header *h)
 {
 	uint8_t bytes[BLK_HEADER];
@@ -40,8 +30,8 @@ static inline void read_header(const struct virtq_chain *c, struct header *h)
 		memcpy(bytes, c->iov[0].base, BLK_HEADER);
 	else
 		(void)vdev_chain_read(c, 0, bytes, BLK_HEADER);
-	h->type = get32(bytes);
-	h->sector = get64(bytes + 8);
+	h->type = blk_get32(bytes);
+	h->sector = blk_get64(bytes + 8);
 	blk_fix(h->type);
 	blk_fix(h->sector);
 }
@@ -246,9 +236,9 @@ static uint8_t read_ranges(const struct blk_device *b, const struct virtq_chain 
 		return BLK_S_IOERR;
 	for (uint32_t i = 0; i < n; i++) {
 		const uint8_t *p = bytes + i * BLK_RANGE;
-		uint64_t sector = get64(p);
-		uint32_t count = get32(p + 8);
-		uint32_t flags = get32(p + 12);
+		uint64_t sector = blk_get64(p);
+		uint32_t count = blk_get32(p + 8);
+		uint32_t flags = blk_get32(p + 12);
 
 		if (flags > (type == BLK_T_WRITE_ZEROES))
 			return BLK_S_UNSUPP;
@@ -454,8 +444,14 @@ uint32_t blk_process(void *model, struct vdev_queue *q, const struct virtq_chain
 	if (unlikely(!bq->holds) && blk_queue_hold(bq) < 0)
 		return 0;
 	while (i < n) {
-		enum begun begun = begin(bq, &chains[i], &r);
+		enum begun begun;
 
+		/* What is under way was asked for before. */
+		if (bq->sync && m == 0 && likely(!blk_get(&bq->b->limit.on)))
+			i += blk_quick(bq, &chains[i], n - i);
+		if (likely(i == n))
+			break;
+		begun = begin(bq, &chains[i], &r);
 		if (likely(begun == BEGUN_SUBMIT)) {
 			ios[m++] = &r->io;
 		} else if (begun == BEGUN_NO_ROOM && bq->sync && m != 0) {
@@ -495,7 +491,8 @@ static uint64_t range_bytes(const struct blk_req *r)
 	return sum;
 }
 
-static inline void finish(struct blk_req *r, uint8_t code)
+/* data: bytes at the start of the writable part that were written. */
+static inline void finish(struct blk_req *r, uint8_t code, uint32_t data)
 {
 	struct blk_queue *bq = r->bq;
 	uint32_t bytes = code == BLK_S_OK ? r->bytes : 0;
@@ -504,7 +501,7 @@ static inline void finish(struct blk_req *r, uint8_t code)
 
 	if (unlikely(r->nranges != 0) && code == BLK_S_OK)
 		done.discarded_bytes = range_bytes(r);
-	complete(bq->q, r->chain, r->status, code, in ? bytes : 0, &done);
+	complete(bq->q, r->chain, r->status, code, data, &done);
 	req_free(bq, r);
 }
 
@@ -514,19 +511,19 @@ void blk_io_done(struct vdev_disk_io *io, int result)
 	struct blk_req *r = (struct blk_req *)io;
 
 	if (unlikely(result < 0)) {
-		finish(r, result == VIRTQ_ENOTSUP ? BLK_S_UNSUPP : BLK_S_IOERR);
+		finish(r, result == VIRTQ_ENOTSUP ? BLK_S_UNSUPP : BLK_S_IOERR, 0);
 		return;
 	}
 	if (likely(r->bytes != 0)) {
-		finish(r, BLK_S_OK);
+		finish(r, BLK_S_OK, r->type == BLK_T_IN && result != VDEV_DISK_UNTOUCHED ? r->bytes : 0);
 		return;
 	}
 	if (r->bq->cancel && (r->range < r->nranges || r->flush_after)) {
-		finish(r, BLK_S_IOERR);
+		finish(r, BLK_S_IOERR, 0);
 		return;
 	}
 	if (!next_op(r)) {
-		finish(r, BLK_S_OK);
+		finish(r, BLK_S_OK, 0);
 		return;
 	}
 	/* Not from inside the disk's own call: recursion would grow with the driver's segments. */
