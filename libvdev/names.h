@@ -31,6 +31,8 @@
 #define core_resume                 vdev__core_resume
 #define core_save                   vdev__core_save
 #define core_set_mem                vdev__core_set_mem
+#define driver_queue_is             vdev__driver_queue_is
+#define driver_queue_size           vdev__driver_queue_size
 #define engine_alloc                vdev__engine_alloc
 #define fan_pending                 vdev__fan_pending
 #define features_acceptable         vdev__features_acceptable
@@ -52,6 +54,9 @@
 #define function_activate           vdev__function_activate
 #define gate_update                 vdev__gate_update
 #define load_parse                  vdev__load_parse
+#define pci_find_structures         vdev__pci_find_structures
+#define pci_get                     vdev__pci_get
+#define pci_put                     vdev__pci_put
 #define post                        vdev__post
 #define queue_begin                 vdev__queue_begin
 #define queue_broke                 vdev__queue_broke
