@@ -34,6 +34,8 @@
 #define driver_queue_is             vdev__driver_queue_is
 #define driver_queue_size           vdev__driver_queue_size
 #define engine_alloc                vdev__engine_alloc
+#define fan_begin                   vdev__fan_begin
+#define fan_out                     vdev__fan_out
 #define fan_pending                 vdev__fan_pending
 #define features_acceptable         vdev__features_acceptable
 #define features_closure            vdev__features_closure
@@ -63,11 +65,16 @@
 #define queue_end                   vdev__queue_end
 #define queue_finish                vdev__queue_finish
 #define queue_flush                 vdev__queue_flush
+#define queue_invalidate            vdev__queue_invalidate
+#define queue_remap                 vdev__queue_remap
 #define queue_ring_in               vdev__queue_ring_in
 #define queue_ring_ok               vdev__queue_ring_ok
 #define queue_serve_inline          vdev__queue_serve_inline
 #define queue_service               vdev__queue_service
 #define queue_take_posted           vdev__queue_take_posted
+#define queue_translated            vdev__queue_translated
+#define queue_unmap                 vdev__queue_unmap
+#define queue_xlat                  vdev__queue_xlat
 #define section_begin               vdev__section_begin
 #define section_end                 vdev__section_end
 #define section_finished            vdev__section_finished

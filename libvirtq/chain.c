@@ -44,7 +44,8 @@ void virtq_dev_invalidate(struct virtq_dev *vq, uint64_t iova, uint64_t len)
 	for (uint32_t i = 0; i < vq->xlat_entries; i++) {
 		struct virtq_xlat *x = &vq->xlat_cache[i];
 
-		if (x->len > 0 && len > 0 && (x->iova - iova < len || iova - x->iova < x->len))
+		if (len == UINT64_MAX ||
+		    (x->len > 0 && len > 0 && (x->iova - iova < len || iova - x->iova < x->len)))
 			x->len = 0;
 	}
 }

@@ -81,14 +81,15 @@ static int part_at(struct virtq_dev *vq, const struct virtq_mem *mem, uint64_t a
 	return *out != NULL ? 0 : VIRTQ_EFAULT;
 }
 
-/* Find all three parts of the ring in a map, or change nothing. */
-static int map_ring(struct virtq_dev *vq, const struct virtq_mem *mem)
+int dev_map_ring(struct virtq_dev *vq, const struct virtq_mem *mem)
 {
 	uint8_t *desc = NULL, *driver = NULL, *device = NULL;
 	uint32_t n = vq->size;
 	int err;
 
-	err = part_at(vq, mem, vq->desc_addr, n * VIRTQ_DESC_BYTES, vq->packed, &desc);
+	err = part_at(vq, mem, vq->desc_addr, n * VIRTQ_DESC_BYTES, 0, &desc);
+	if (err == 0 && vq->packed)
+		err = part_at(vq, mem, vq->desc_addr, n * VIRTQ_DESC_BYTES, 1, &desc);
 	if (err == 0)
 		err = part_at(vq, mem, vq->driver_addr,
 		              vq->packed ? VIRTQ_PACKED_EVENT_BYTES : VIRTQ_SPLIT_DRIVER_BYTES(n), 0,
@@ -178,7 +179,7 @@ int virtq_dev_init_sized(struct virtq_dev *vq, size_t vq_size, const struct virt
 		err = virtq_dma_init(&fresh, cfg,
 		                     (uint8_t *)cfg->scratch + busy_bytes(fresh.size) + done_bytes(cfg));
 	} else {
-		err = map_ring(&fresh, cfg->mem);
+		err = dev_map_ring(&fresh, cfg->mem);
 		if (err == 0)
 			err = LAYOUT(&fresh, start, &fresh, &cfg->state);
 	}
@@ -201,7 +202,7 @@ int virtq_dev_fini(struct virtq_dev *vq)
 			virtq_mem_unref(vq->maps[i].mem);
 		vq->maps[i].mem = NULL;
 	}
-	vq->broken = 1;
+	vq->broken = DEV_BROKEN;
 	return 0;
 }
 
@@ -245,7 +246,7 @@ int virtq_dev_set_mem(struct virtq_dev *vq, struct virtq_mem *mem)
 	unsigned old = vq->cur_map, i = 0;
 	int err;
 
-	if (mem == NULL || vq->dma != NULL)
+	if (mem == NULL || vq->dma != NULL || vq->broken == DEV_UNMAPPED)
 		return VIRTQ_EINVAL;
 	if (vq->maps[old].out == 0) {
 		i = old; /* nobody needs the old one any more */
@@ -255,7 +256,7 @@ int virtq_dev_set_mem(struct virtq_dev *vq, struct virtq_mem *mem)
 		if (i == VIRTQ_DEV_MAPS)
 			return VIRTQ_EAGAIN;
 	}
-	err = map_ring(vq, mem);
+	err = dev_map_ring(vq, mem);
 	if (err != 0)
 		return err;
 	virtq_mem_ref(mem);
@@ -479,9 +480,9 @@ int virtq_dev_notify_data(const struct virtq_dev *vq, uint32_t data)
 
 void dev_break(struct virtq_dev *vq, int reason, uint16_t head)
 {
-	if (vq->broken)
+	if (vq->broken == DEV_BROKEN)
 		return;
-	vq->broken = 1;
+	vq->broken = DEV_BROKEN;
 	vq->fault = (struct virtq_fault){.reason = (uint16_t)reason, .head = head, .avail = vq->avail};
 }
 
@@ -492,7 +493,7 @@ void virtq_dev_break(struct virtq_dev *vq, uint16_t head)
 
 int virtq_dev_fault(const struct virtq_dev *vq, struct virtq_fault *out)
 {
-	if (!vq->broken)
+	if (vq->broken != DEV_BROKEN)
 		return 0;
 	if (out != NULL)
 		*out = vq->fault;

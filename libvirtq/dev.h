@@ -26,6 +26,12 @@ struct virtq_dev_done {
 	uint16_t reserved;
 };
 
+/* What virtq_dev.broken says: why the ring may not be touched. */
+enum { DEV_BROKEN = 1, DEV_UNMAPPED = 2 };
+
+/* Find all three parts of the ring in a map. 0, or VIRTQ_EAGAIN or VIRTQ_EFAULT with nothing changed. */
+int dev_map_ring(struct virtq_dev *vq, const struct virtq_mem *mem);
+
 /* Latch a fault. The first one stays. */
 void dev_break(struct virtq_dev *vq, int reason, uint16_t head);
 

@@ -54,8 +54,9 @@ struct vdev_model_ops {
 	/** @} */
 	/**
 	 * The queue is being stopped, paused or reset (@p cancel): finish what is out soon; with
-	 * @p cancel, results do not matter. process is not called until that has ended. The core waits
-	 * until all chains are completed. May come again, with @p cancel. Owner thread. Optional.
+	 * @p cancel, results do not matter. process is not called until that has ended, unless it is
+	 * about translations (vdev_invalidate()), which later chains do not use. The core waits until
+	 * all chains are completed. May come again, with @p cancel. Owner thread. Optional.
 	 */
 	void (*queue_drain)(void *model, struct vdev_queue *q, int cancel);
 	/**

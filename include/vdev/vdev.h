@@ -113,8 +113,10 @@ VIRTQ_MUST_CHECK int vdev_queue_reset(struct vdev *v, unsigned q);
  */
 VIRTQ_MUST_CHECK int vdev_queue_state(const struct vdev *v, unsigned q, struct virtq_state *out);
 /**
- * Forget translations of [@p iova, @p iova + @p len) and wait for what may have been translated by them:
- * no queue takes new chains until those that are out have come back.
+ * Forget translations of [@p iova, @p iova + @p len), a length of 2^64 - 1 being everything, and wait for
+ * what may have been translated by them: chains that are out. Queues take new chains meanwhile, which
+ * ask for the range anew. A queue whose ring lies there does not: it drains, leaves the ring alone, asks
+ * where it is now, and then goes on.
  * @return 0: no chain is out that was popped before this call; VIRTQ_EAGAIN: ::VDEV_OP_INVALIDATE follows;
  *         VIRTQ_EBUSY: an earlier one has not ended
  */
@@ -124,6 +126,12 @@ VIRTQ_MUST_CHECK int vdev_invalidate(struct vdev *v, uint64_t iova, uint64_t len
  * on owner threads.
  */
 VIRTQ_MUST_CHECK int vdev_set_xlat(struct vdev *v, const struct virtq_xlat_ops *ops);
+
+/**
+ * Translations became known, or it became known that there are none: queues that were told VIRTQ_EAGAIN
+ * ask again. Any thread if the queues have owners, else the one thread; not from inside translate.
+ */
+void vdev_translated(struct vdev *v);
 
 /** How to wake the owner of a queue. */
 struct vdev_owner {

@@ -212,11 +212,40 @@ VIRTQ_MUST_CHECK int virtq_dev_set_mem(struct virtq_dev *vq, struct virtq_mem *m
 int virtq_dev_uses_mem(const struct virtq_dev *vq, const struct virtq_mem *mem);
 
 /**
- * Forget cached translations that touch [@p iova, @p iova + @p len). Chains that are out keep their
- * addresses: whoever tells the platform that the range is free waits for them, see
- * virtq_dev_inflight().
+ * Forget cached translations that touch [@p iova, @p iova + @p len); a length of 2^64 - 1 means all.
+ * Chains that are out keep their addresses, and so does the ring: whoever tells the platform that the
+ * range is free waits for the chains (virtq_dev_renew()), and lets go of a ring that lies there
+ * (virtq_dev_unmap()).
  */
 void virtq_dev_invalidate(struct virtq_dev *vq, uint64_t iova, uint64_t len);
+
+/**
+ * Tell the chains that are out from those that will be popped: virtq_dev_older() says when the former
+ * are back. The queue goes on meanwhile.
+ * @return 0; VIRTQ_EAGAIN when too many are told apart already (#VIRTQ_DEV_MAPS); VIRTQ_EINVAL for
+ *         memory across a bus
+ */
+VIRTQ_MUST_CHECK int virtq_dev_renew(struct virtq_dev *vq);
+
+/** 1 while a chain is out that was popped before the last virtq_dev_renew() or change of map. */
+int virtq_dev_older(const struct virtq_dev *vq);
+
+/**
+ * Let go of the ring, and of the memory map if @p mem is another one: nothing of either is touched
+ * until virtq_dev_remap() has found the ring again. No chain may be out and everything pushed must be
+ * published. Until then pops say VIRTQ_EBROKEN, though the queue has no fault, and the position is
+ * kept.
+ * @param mem  the map from now on (the queue takes a reference); NULL: the same
+ * @return 0, VIRTQ_EBUSY with nothing changed, VIRTQ_EINVAL for memory across a bus
+ */
+VIRTQ_MUST_CHECK int virtq_dev_unmap(struct virtq_dev *vq, struct virtq_mem *mem);
+
+/**
+ * Find the ring again, through translations if there are.
+ * @return 0 (also when it was never let go of); VIRTQ_EAGAIN: a translation is not known yet, try
+ *         again; VIRTQ_EFAULT: it is not in memory; VIRTQ_EBROKEN
+ */
+VIRTQ_MUST_CHECK int virtq_dev_remap(struct virtq_dev *vq);
 
 /**
  * Start reading up to @p max chains. For mapped memory there is nothing to do.

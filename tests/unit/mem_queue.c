@@ -280,6 +280,92 @@ START_TEST(xlat_of_the_ring)
 }
 END_TEST
 
+START_TEST(ring_is_let_go_of)
+{
+	struct virtq_mem other, *before;
+	struct virtq_state s;
+	struct virtq_chain c;
+
+	set_up(_i, ENTRIES);
+	before = &guest.mem;
+	ck_assert_int_eq(virtq_dev_remap(&ring.dev), 0); /* it is where it was */
+	one(DATA, GIB, 1);
+	offer(DATA, 16, 0);
+	ck_assert_int_eq(pop(&c), 1);
+	ck_assert_int_eq(virtq_dev_unmap(&ring.dev, NULL), VIRTQ_EBUSY);
+	give_back(&c);
+	offer(DATA, 16, 0);
+	ck_assert_int_eq(virtq_dev_unmap(&ring.dev, NULL), 0);
+	/* Whatever is called: nothing of the ring is touched, and nothing is broken. */
+	ring.dev.desc = ring.dev.driver = ring.dev.device = NULL;
+	ck_assert_int_eq(pop(&c), VIRTQ_EBROKEN);
+	ck_assert_int_eq(virtq_dev_arm(&ring.dev), VIRTQ_EBROKEN);
+	ck_assert_int_eq(virtq_dev_should_interrupt(&ring.dev), 0);
+	virtq_dev_disarm(&ring.dev);
+	virtq_dev_publish(&ring.dev);
+	ck_assert_int_eq(virtq_dev_fault(&ring.dev, NULL), 0);
+	ck_assert_int_eq(virtq_dev_set_mem(&ring.dev, before), VIRTQ_EINVAL);
+	ck_assert_int_eq(virtq_dev_state(&ring.dev, &s), 0);
+	ck_assert_uint_eq(s.avail & 0x7fff, 2);
+	virtq_dev_invalidate(&ring.dev, 0, UINT64_MAX);
+	later = 1;
+	ck_assert_int_eq(virtq_dev_remap(&ring.dev), VIRTQ_EAGAIN);
+	ring_entry[0].perm = 1;
+	ck_assert_int_eq(virtq_dev_remap(&ring.dev), VIRTQ_EFAULT);
+	virtq_dev_invalidate(&ring.dev, RING, MIB);
+	ring_entry[0].perm = 2; /* a packed ring's descriptors are read and written */
+	ck_assert_int_eq(virtq_dev_remap(&ring.dev), VIRTQ_EFAULT);
+	ring_entry[0].perm = 3;
+	/* Another map meanwhile: the old one is not held. */
+	ck_assert_int_eq(virtq_mem_init(&other, guest.regions, guest.mem.count), 0);
+	ck_assert_int_eq(virtq_dev_unmap(&ring.dev, &other), 0);
+	ck_assert_int_eq(virtq_dev_uses_mem(&ring.dev, before), 0);
+	ck_assert_int_eq(virtq_dev_remap(&ring.dev), 0);
+	ck_assert_int_eq(pop(&c), 1);
+	ck_assert_ptr_eq(c.iov[0].base, guest_at(&guest, GIB, 16));
+	give_back(&c);
+	one(DATA + PAGE, GIB + 2 * PAGE, 1);
+	/* A fault stays one. */
+	virtq_dev_break(&ring.dev, 0);
+	ck_assert_int_eq(virtq_dev_unmap(&ring.dev, NULL), 0);
+	ck_assert_int_eq(virtq_dev_remap(&ring.dev), VIRTQ_EBROKEN);
+	ck_assert_int_eq(virtq_dev_fault(&ring.dev, NULL), 1);
+	tear_down();
+}
+END_TEST
+
+START_TEST(older_chains_are_told_apart)
+{
+	struct virtq_chain c[VIRTQ_DEV_MAPS + 1];
+	unsigned n = 0;
+
+	set_up(_i, ENTRIES);
+	ck_assert_int_eq(virtq_dev_renew(&ring.dev), 0); /* nothing is out */
+	ck_assert_int_eq(virtq_dev_older(&ring.dev), 0);
+	for (; n < VIRTQ_DEV_MAPS; n++) {
+		offer(DATA, 16, 0);
+		ck_assert_int_eq(pop(&c[n]), 1);
+		ck_assert_int_eq(virtq_dev_renew(&ring.dev), n + 1 < VIRTQ_DEV_MAPS ? 0 : VIRTQ_EAGAIN);
+	}
+	ck_assert_int_eq(virtq_dev_older(&ring.dev), 1);
+	/* The newest does not count, in whatever order they come back. */
+	give_back(&c[1]);
+	give_back(&c[0]);
+	ck_assert_int_eq(virtq_dev_older(&ring.dev), 1);
+	give_back(&c[2]);
+	ck_assert_int_eq(virtq_dev_older(&ring.dev), 0);
+	ck_assert_int_eq(virtq_dev_renew(&ring.dev), 0);
+	ck_assert_int_eq(virtq_dev_older(&ring.dev), 1);
+	offer(DATA, 16, 0);
+	ck_assert_int_eq(pop(&c[0]), 1);
+	give_back(&c[3]);
+	ck_assert_int_eq(virtq_dev_older(&ring.dev), 0);
+	ck_assert_int_eq(virtq_dev_uses_mem(&ring.dev, &guest.mem), 1);
+	give_back(&c[0]);
+	tear_down();
+}
+END_TEST
+
 static unsigned releases[VIRTQ_DEV_MAPS + 1];
 static struct virtq_mem maps[VIRTQ_DEV_MAPS + 1];
 
@@ -390,6 +476,8 @@ TCase *mem_queue_tests(void)
 	tcase_add_loop_test(tc, invalidate_forgets, 0, 2);
 	tcase_add_loop_test(tc, xlat_cuts_at_pages, 0, 2);
 	tcase_add_loop_test(tc, xlat_of_the_ring, 0, 2);
+	tcase_add_loop_test(tc, ring_is_let_go_of, 0, 2);
+	tcase_add_loop_test(tc, older_chains_are_told_apart, 0, 2);
 	tcase_add_loop_test(tc, maps_are_pinned, 0, 2);
 	tcase_add_loop_test(tc, notify_data_is_compared, 0, 2);
 	tcase_add_test(tc, faults_have_names);

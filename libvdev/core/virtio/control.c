@@ -86,7 +86,7 @@ static void fan_ask(struct vdev *v, enum fan op)
 }
 
 /* Ask all queues. 0: it has ended already; VIRTQ_EAGAIN: the attachment will be told. */
-static int fan_out(struct vdev *v, enum fan op)
+int fan_out(struct vdev *v, enum fan op)
 {
 	fan_ask(v, op);
 	if (!fan_drop(v, op))
@@ -95,7 +95,7 @@ static int fan_out(struct vdev *v, enum fan op)
 }
 
 /* The call's own answer is outstanding from here on. */
-static void fan_begin(struct vdev *v, enum fan op)
+void fan_begin(struct vdev *v, enum fan op)
 {
 	store_release(&v->left[op], 1);
 }
@@ -191,16 +191,6 @@ int core_set_mem(struct vdev_function *fn, struct virtq_mem *mem)
 	v->new_mem = mem;
 	fan_begin(v, FAN_SET_MEM);
 	return fan_out(v, FAN_SET_MEM);
-}
-
-int vdev_invalidate(struct vdev *v, uint64_t iova, uint64_t len)
-{
-	if (fan_pending(v, FAN_INVALIDATE))
-		return VIRTQ_EBUSY;
-	v->invalid_iova = iova;
-	v->invalid_len = len;
-	fan_begin(v, FAN_INVALIDATE);
-	return fan_out(v, FAN_INVALIDATE);
 }
 
 /* Have every queue look at its ring again: buffers may have come while nobody served it. */

@@ -19,19 +19,23 @@ enum post {
 	POST_START = 1 << 0,
 	POST_WAKE = 1 << 1,
 	POST_SET_MEM = 1 << 2,
+	POST_INVALIDATE = 1 << 5, /* waits for what was popped before it, while more is popped */
 	/* These wait until nothing is out, and until they have ended nothing is popped: */
 	POST_QUIESCE = 1 << 3,
 	POST_SUSPEND = 1 << 4,
-	POST_INVALIDATE = 1 << 5,
 	/* and these end the queue: */
 	POST_STOP = 1 << 6,
 	POST_QUEUE_RESET = 1 << 7,
 	POST_RESET = 1 << 8,
 	POST_KILL = 1 << 9, /* by the owner itself: the ring is gone, the queue stays there, broken */
+	/* By the owner itself: the ring is to be let go of; and then until it has been found again. */
+	POST_UNMAP = 1 << 10,
+	POST_REMAP = 1 << 11,
 
 	POST_CANCELS = POST_QUEUE_RESET | POST_RESET,
 	POST_ENDS = POST_STOP | POST_CANCELS | POST_KILL,
-	POST_DRAINS = POST_QUIESCE | POST_SUSPEND | POST_INVALIDATE | POST_ENDS
+	POST_DRAINS = POST_QUIESCE | POST_SUSPEND | POST_UNMAP | POST_ENDS,
+	POST_HOLDS = POST_DRAINS | POST_REMAP /* nothing is popped */
 };
 
 /* Operations of the whole device that queues answer. */
@@ -64,6 +68,7 @@ struct vdev_queue {
 	uint8_t started;
 	uint8_t enabled;
 	uint8_t broken;
+	uint8_t asking;          /* it waits for a translation, unless told since */
 	struct vdev_owner owner; /* control, while not started */
 	uint8_t owned;
 
@@ -99,6 +104,7 @@ struct vdev_queue {
 	void *scratch;
 	size_t scratch_bytes;
 	struct virtq_xlat *xlat_cache;
+	struct virtq_xlat_ops xlat; /* the device's, for this queue */
 };
 
 struct vdev {
@@ -179,6 +185,8 @@ int core_set_mem(struct vdev_function *fn, struct virtq_mem *mem);
 int suspend_begin(struct vdev *v);
 void wake_all(struct vdev *v);
 int fan_pending(struct vdev *v, enum fan op);
+void fan_begin(struct vdev *v, enum fan op);
+int fan_out(struct vdev *v, enum fan op);
 
 /* queue.c */
 int queue_begin(struct vdev_queue *q);
@@ -188,6 +196,13 @@ void queue_end(struct vdev_queue *q, uint32_t why);
 int queue_ring_in(const struct virtq_state *s, int packed, const struct virtq_mem *mem);
 int queue_ring_ok(const struct vdev *v, const struct virtq_state *s, const struct virtq_mem *mem);
 void queue_broke(struct vdev_queue *q, const char *why);
+
+/* xlat.c */
+int queue_translated(const struct vdev_queue *q);
+void queue_xlat(struct vdev_queue *q, struct virtq_dev_config *cfg);
+void queue_invalidate(struct vdev_queue *q);
+void queue_unmap(struct vdev_queue *q);
+void queue_remap(struct vdev_queue *q);
 
 /* run.c */
 void queue_flush(struct vdev_queue *q);

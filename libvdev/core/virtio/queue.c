@@ -51,14 +51,12 @@ static int init_ring(struct vdev_queue *q)
 		if (q->scratch == NULL)
 			return VIRTQ_ENOMEM;
 	}
-	if (v->has_xlat && vdev_has(v, VIRTQ_F_ACCESS_PLATFORM)) {
+	if (queue_translated(q)) {
 		if (q->xlat_cache == NULL)
 			q->xlat_cache = env_zalloc(env, XLAT_ENTRIES * sizeof(*q->xlat_cache));
 		if (q->xlat_cache == NULL)
 			return VIRTQ_ENOMEM;
-		cfg.xlat = &v->xlat;
-		cfg.xlat_cache = q->xlat_cache;
-		cfg.xlat_entries = XLAT_ENTRIES;
+		queue_xlat(q, &cfg);
 	}
 	cfg.scratch = q->scratch;
 	cfg.scratch_bytes = q->scratch_bytes;
@@ -160,7 +158,11 @@ static int switch_mem(struct vdev_queue *q)
 	struct virtq_mem *mem = q->v->new_mem;
 	int rc = 0;
 
-	if (q->live) {
+	if (q->live && queue_translated(q)) {
+		/* Nobody can say where the ring is before we have answered for the old map. */
+		virtq_dev_invalidate(&q->vq, 0, UINT64_MAX);
+		q->todo |= POST_UNMAP;
+	} else if (q->live) {
 		rc = virtq_dev_set_mem(&q->vq, mem);
 	} else if (q->start_mem != NULL) {
 		drop_start_mem(q);
@@ -189,7 +191,7 @@ void queue_take_posted(struct vdev_queue *q)
 	uint32_t fresh = bits & ~q->todo;
 	int killed = 0;
 
-	q->todo |= bits & (POST_START | POST_SET_MEM | POST_DRAINS);
+	q->todo |= bits & (POST_START | POST_SET_MEM | POST_INVALIDATE | POST_DRAINS);
 	if (bits & POST_WAKE)
 		q->stalled = 0;
 	if (q->todo & POST_START && !(q->todo & POST_ENDS)) {
@@ -202,9 +204,11 @@ void queue_take_posted(struct vdev_queue *q)
 	}
 	if (fresh & POST_SET_MEM)
 		killed = switch_mem(q);
-	if (fresh & POST_INVALIDATE && q->live)
-		virtq_dev_invalidate(&q->vq, q->v->invalid_iova, q->v->invalid_len);
-	if (killed || fresh & POST_DRAINS)
+	if (fresh & POST_INVALIDATE)
+		queue_invalidate(q);
+	if (q->todo & POST_REMAP && !(q->todo & POST_DRAINS))
+		queue_remap(q);
+	if (killed || q->todo & POST_UNMAP || fresh & (POST_INVALIDATE | POST_DRAINS))
 		drain(q);
 }
 
@@ -224,7 +228,7 @@ void queue_end(struct vdev_queue *q, uint32_t why)
 	}
 	drop_start_mem(q);
 	free_memory(q);
-	q->todo &= ~(uint32_t)(POST_START | POST_KILL);
+	q->todo &= ~(uint32_t)(POST_START | POST_KILL | POST_UNMAP | POST_REMAP);
 	if (alive)
 		return;
 	q->has_state = !(why & POST_CANCELS);
@@ -244,10 +248,15 @@ void queue_finish(struct vdev_queue *q)
 	const struct virtq_mem *old = q->v->old_mem;
 
 	if (q->todo & POST_DRAINS && !(q->live && virtq_dev_inflight(&q->vq) != 0)) {
-		over = q->todo & POST_DRAINS & ~(uint32_t)POST_KILL;
+		over = q->todo & POST_DRAINS & ~(uint32_t)(POST_KILL | POST_UNMAP);
 		if (q->todo & POST_ENDS)
 			queue_end(q, q->todo);
+		else if (q->todo & POST_UNMAP)
+			queue_unmap(q);
 	}
+	if (q->todo & POST_INVALIDATE && !(q->todo & POST_UNMAP) &&
+	    !(q->live && virtq_dev_older(&q->vq)))
+		over |= POST_INVALIDATE;
 	if (q->todo & POST_SET_MEM && !(q->live && old != NULL && virtq_dev_uses_mem(&q->vq, old)))
 		over |= POST_SET_MEM;
 	if (over != 0)

@@ -189,7 +189,7 @@ static int still_stalled(struct vdev_queue *q)
 
 static int may_serve(struct vdev_queue *q)
 {
-	return likely(load_acquire(&q->v->open)) && likely(!(q->todo & POST_DRAINS)) &&
+	return likely(load_acquire(&q->v->open)) && likely(!(q->todo & POST_HOLDS)) &&
 	       likely(load_relaxed(&q->enabled)) && likely(!load_relaxed(&q->broken)) &&
 	       (likely(!q->stalled) || !still_stalled(q));
 }
