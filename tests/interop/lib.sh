@@ -155,6 +155,16 @@ case_end()
 	[ -n "${VDEV_KEEP:-}" ] || rm -f "$case_dir"/*.img
 }
 
+# exercised PEER FEATURE...: what an independent program used, in the words of features.tsv; counts when
+# the case passes (scripts/peers-table)
+exercised()
+{
+	local peer=$1
+	shift
+
+	echo "exercised: $peer: $*"
+}
+
 # die REASON: the case fails
 die()
 {
@@ -250,7 +260,7 @@ qemu_start()
 
 	read -r accel _ < "$it_cache/qemu/accel"
 	[ "$accel" = kvm ] && cpu=host
-	guest_name=$name
+	guest_name=$name guest_peer="Linux in QEMU"
 	: > "$name.out"
 	qemu-system-x86_64 -M q35,memory-backend=mem -accel "$accel" -cpu "$cpu" -smp "$cpus" -m 256 \
 		-object memory-backend-memfd,id=mem,size=256M,share=on \
@@ -269,7 +279,7 @@ uml_start()
 	local name=$1 socket=$2
 	shift 2
 
-	guest_name=$name
+	guest_name=$name guest_peer="user-mode Linux"
 	# its memory is a file in TMPDIR
 	TMPDIR=$PWD "$it_cache/uml/linux.uml" mem=192M initrd="$it_cache/uml/initramfs" \
 		"virtio_uml.device=$socket:2" con=null con0=null,fd:1 quiet panic=-1 "$@" \
@@ -327,6 +337,29 @@ guest_least()
 
 # --- judgement ---------------------------------------------------------------------------------
 
+# exercised_blk: what the guest that was judged last has used, by what it negotiated and did
+exercised_blk()
+{
+	local bit words=("$(guest_said disk ring)" blk-read-write vu-back-end vu-CONFIG)
+
+	for bit in $(guest_said disk features | tr , ' '); do
+		case $bit in
+		9) words+=(blk-FLUSH) ;;
+		10) words+=(blk-TOPOLOGY) ;;
+		28) words+=(INDIRECT_DESC) ;;
+		29) words+=(EVENT_IDX) ;;
+		32) words+=(VERSION_1) ;;
+		33) words+=(ACCESS_PLATFORM) ;;
+		esac
+	done
+	[ "$(guest_said disk queues)" -lt 2 ] || words+=(blk-MQ)
+	[ "$(stat_of discarded_bytes)" -eq 0 ] || words+=(blk-DISCARD)
+	[ "$(guest_said disk readonly)" != 1 ] || words+=(blk-RO)
+	[ -z "$(guest_said interrupts uml)" ] ||
+		words+=(vu-INBAND_NOTIFICATIONS vu-BACKEND_REQ vu-REPLY_ACK)
+	exercised "$guest_peer" "${words[@]}"
+}
+
 # work_check RING QUEUES: what guest and daemon must have said after a guest with mode=work
 work_check()
 {
@@ -352,6 +385,7 @@ work_check()
 	stat_least requests 100
 	stat_least kicks 1
 	stat_least interrupts 1
+	exercised_blk
 }
 
 # image_fault IMAGE: judge the image without any guest's help; says what is wrong, or nothing.
