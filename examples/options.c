@@ -15,6 +15,7 @@ static const char usage[] =
 	"\n"
 	"  --socket PATH   socket to listen on\n"
 	"  --disk DISK     file:PATH[,direct=on|off][,engine=uring|threads]  a raw image\n"
+	"                  (in tmpfs without an engine unless one is named)\n"
 	"                  mem:SIZE    a disk in memory, empty at the start\n"
 	"                  null:SIZE   reads zeroes, forgets what is written\n"
 	"                  void:SIZE   does nothing: reads leave buffers as they are (for measuring)\n"

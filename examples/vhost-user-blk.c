@@ -114,7 +114,8 @@ static int open_file(struct daemon *d)
 	cfg.engines = d->engines;
 	cfg.nengines = d->threads;
 	cfg.flags = (d->opt.readonly ? VDEV_DISK_FILE_READONLY : 0u) |
-	            (d->opt.direct ? VDEV_DISK_FILE_DIRECT : 0u);
+	            (d->opt.direct ? VDEV_DISK_FILE_DIRECT : 0u) |
+	            (d->opt.engine == ENGINE_BEST ? VDEV_DISK_FILE_IN_PLACE : 0u);
 	return vdev_disk_file_new(&d->disk, &d->env, &cfg);
 }
 

@@ -47,7 +47,13 @@ VIRTQ_MUST_CHECK int vdev_engine_unregister(struct vdev_engine *e);
 enum vdev_disk_file_flag {
 	VDEV_DISK_FILE_READONLY = 1,
 	VDEV_DISK_FILE_DIRECT = 2, /**< O_DIRECT; unaligned buffers go through a bounce buffer */
-	VDEV_DISK_FILE_NOLOCK = 4  /**< the embedder vouches for exclusion */
+	VDEV_DISK_FILE_NOLOCK = 4, /**< the embedder vouches for exclusion */
+	/**
+	 * Where the file system lies in memory (tmpfs, ramfs), reads and writes of up to 256 KiB are
+	 * done inside submit and not handed to an engine: there is no medium to wait for, only pages
+	 * that may have been swapped out. Elsewhere this does nothing.
+	 */
+	VDEV_DISK_FILE_IN_PLACE = 8
 };
 
 /** How to open a disk in a file. Zero what is not needed. */

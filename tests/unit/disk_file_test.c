@@ -416,6 +416,57 @@ START_TEST(registered_memory_serves_or_falls_back)
 }
 END_TEST
 
+/* In tmpfs transfers of an ordinary size end inside submit, where that was asked for. */
+START_TEST(memory_is_copied_in_place_when_asked)
+{
+	const struct {
+		const char *dir;
+		uint32_t flags;
+		uint64_t len;
+		int in_place;
+	} cases[] = {{"/dev/shm", VDEV_DISK_FILE_IN_PLACE, 4096, 1},
+	             {"/dev/shm", VDEV_DISK_FILE_IN_PLACE, 256 << 10, 1},
+	             {"/dev/shm", VDEV_DISK_FILE_IN_PLACE, 512 << 10, 0},
+	             {"/dev/shm", 0, 4096, 0},
+	             {"/proc/self/cwd", VDEV_DISK_FILE_IN_PLACE, 4096, -1}};
+	uint8_t *data = malloc(512 << 10), *back = calloc(1, 512 << 10);
+	int engine = _i == 0 ? RIG_URING : RIG_THREADS;
+
+	ck_assert(data != NULL && back != NULL);
+	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct virtq_iov iov = {.base = data, .len = cases[i].len};
+		uint32_t pending = 1;
+		struct rig_op op = {.pending = &pending};
+		struct vdev_disk_io *io = &op.io;
+		struct rig r;
+
+		memset(data, (int)i + 1, 512 << 10);
+		ck_assert_int_eq(rig_open(&r, cases[i].dir, 1 << 20, engine, cases[i].flags), 0);
+		op.io = (struct vdev_disk_io){.op = VDEV_DISK_WRITE,
+		                              .niov = 1,
+		                              .iov = &iov,
+		                              .offset = 4096,
+		                              .len = cases[i].len,
+		                              .done = rig_done};
+		r.disk->ops->submit(r.ch, &io, 1);
+		if (cases[i].in_place >= 0)
+			ck_assert_uint_eq(pending, cases[i].in_place ? 0 : 1);
+		rig_wait(r.ch, &pending);
+		ck_assert_int_eq(op.result, 0);
+		ck_assert_int_eq(rig_io(&r, VDEV_DISK_READ, 0, 4096, back, cases[i].len), 0);
+		ck_assert_mem_eq(back, data, cases[i].len);
+		/* A flush finds what was written in place, and a file that has become shorter is told. */
+		ck_assert_int_eq(rig_io(&r, VDEV_DISK_FLUSH, 0, 0, NULL, 0), 0);
+		ck_assert_int_eq(ftruncate(r.fd, 4096), 0);
+		ck_assert_int_eq(rig_io(&r, VDEV_DISK_READ, 0, 8192, back, 4096), VIRTQ_EIO);
+		ck_assert_uint_eq(r.events[VDEV_DISK_GONE], 1);
+		rig_close(&r);
+	}
+	free(data);
+	free(back);
+}
+END_TEST
+
 void test_suites(SRunner *runner)
 {
 	Suite *suite = suite_create("disk_file");
@@ -427,6 +478,7 @@ void test_suites(SRunner *runner)
 	tcase_add_loop_test(tc, more_operations_than_room, 0, WAYS);
 	tcase_add_loop_test(tc, discards_free_space_and_zeroes_need_not, 0, WAYS);
 	tcase_add_test(tc, tells_what_it_can_do);
+	tcase_add_loop_test(tc, memory_is_copied_in_place_when_asked, 0, 2);
 	tcase_add_test(tc, channels_that_share_a_ring_wake_each_other);
 	tcase_add_test(tc, registered_memory_serves_or_falls_back);
 	suite_add_tcase(suite, tc);

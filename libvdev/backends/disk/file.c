@@ -3,9 +3,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <linux/magic.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <unistd.h>
 
 #include "file.h"
@@ -124,6 +126,15 @@ static int probe(struct file_disk *d)
 	return rc;
 }
 
+static int in_memory(int fd)
+{
+	struct statfs fs;
+
+	if (fstatfs(fd, &fs) < 0)
+		return 0;
+	return (uint32_t)fs.f_type == TMPFS_MAGIC || (uint32_t)fs.f_type == RAMFS_MAGIC;
+}
+
 /* Opening must not wait for anything (a FIFO's other end), hence O_NONBLOCK until the type is known. */
 static int open_path(const char *path, const struct file_disk *d)
 {
@@ -160,6 +171,8 @@ static int open_image(struct file_disk *d, const struct vdev_disk_file_config *c
 	rc = probe(d);
 	if (rc == 0 && cfg->path != NULL)
 		rc = vdev_os_nonblock(d->fd, 0);
+	d->in_place = (cfg->flags & VDEV_DISK_FILE_IN_PLACE) && !d->block_device && !d->direct &&
+	              in_memory(d->fd);
 	if (rc < 0)
 		close(d->fd);
 	return rc;
@@ -167,7 +180,8 @@ static int open_image(struct file_disk *d, const struct vdev_disk_file_config *c
 
 static int valid_config(const struct vdev_disk_file_config *cfg, const struct vdev_env *env)
 {
-	const uint32_t known = VDEV_DISK_FILE_READONLY | VDEV_DISK_FILE_DIRECT | VDEV_DISK_FILE_NOLOCK;
+	const uint32_t known = VDEV_DISK_FILE_READONLY | VDEV_DISK_FILE_DIRECT | VDEV_DISK_FILE_NOLOCK |
+	                       VDEV_DISK_FILE_IN_PLACE;
 
 	if (cfg == NULL || cfg->size < sizeof(*cfg) || env == NULL || env->size < sizeof(*env) ||
 	    env->alloc == NULL || env->free == NULL)

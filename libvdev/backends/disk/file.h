@@ -12,6 +12,7 @@
 
 #include <vdev/disk_file.h>
 
+#define FILE_IN_PLACE     (256u * 1024) /* bytes of the largest transfer that is done in place */
 #define FILE_BOUNCES      4             /* bounce buffers of a channel under O_DIRECT */
 #define FILE_BOUNCE_BYTES (128u * 1024) /* each */
 
@@ -23,6 +24,7 @@ struct file_disk {
 	uint8_t direct;
 	uint8_t nolock;
 	uint8_t block_device;
+	uint8_t in_place; /* asked for, and the file system lies in memory */
 	uint32_t block_size;
 	uint32_t physical_block;
 	uint32_t mem_align; /* of buffers, under O_DIRECT */

@@ -91,9 +91,15 @@ static void channel_close(struct vdev_disk_channel *c)
 	free_channel(ch);
 }
 
+/* A file system in memory has no page to wait for; an engine would make two switches of threads out of a copy. */
+static int in_place(const struct file_channel *ch, const struct vdev_disk_io *io)
+{
+	return ch->disk->in_place && io->op <= VDEV_DISK_WRITE && io->len <= FILE_IN_PLACE;
+}
+
 static void start(struct file_channel *ch, struct vdev_disk_io *io)
 {
-	if (ch->engine != NULL) {
+	if (ch->engine != NULL && !in_place(ch, io)) {
 		ch->engine->ops->start(ch->engine, io);
 		return;
 	}

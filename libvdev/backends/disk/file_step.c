@@ -12,6 +12,9 @@ static ssize_t transfer(const struct file_step *s, int fd)
 	const struct iovec *iov = s->niov > 0 ? s->iov : &one;
 	int niov = s->niov > 0 ? (int)s->niov : 1;
 
+	if (s->niov == 0 && s->rw_flags == 0)
+		return s->kind == FILE_READ ? pread(fd, s->buf, (size_t)s->len, (off_t)s->offset)
+		                            : pwrite(fd, s->buf, (size_t)s->len, (off_t)s->offset);
 	if (s->kind == FILE_READ)
 		return preadv(fd, iov, niov, (off_t)s->offset);
 	if (s->rw_flags == 0)

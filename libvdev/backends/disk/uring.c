@@ -8,6 +8,7 @@
 #endif
 
 #include <errno.h>
+#include <sched.h>
 #include <unistd.h>
 
 #include "file.h"
@@ -20,14 +21,16 @@
 
 #define REAP      64u
 #define SLOTS     256u
+#define PATIENCE  16u
 #define MAX_FIXED 1024u        /* the kernel's limit on older releases */
 #define FIXED_MAX (1ull << 30) /* bytes of one registered buffer */
 
 struct uring {
 	struct vdev_engine base;
 	struct io_uring ring;
-	unsigned in_kernel;       /* steps whose completions have not been taken */
-	unsigned most;            /* of them: as many as the completion queue holds */
+	unsigned empty;     /* polls in a row that took nothing although something is in the kernel */
+	unsigned in_kernel; /* steps whose completions have not been taken */
+	unsigned most;      /* of them: as many as the completion queue holds */
 	struct file_list backlog; /* steps that found no room */
 	int files;                /* a table of registered files exists */
 	uint64_t used_slots[SLOTS / 64];
@@ -169,6 +172,18 @@ static unsigned take(struct uring *u, struct file_channel *self)
 	return n;
 }
 
+/*
+ * Nothing has come. What the kernel can't do at once it gives to threads of its own, perhaps on this very processor:
+ * whoever polls without a pause keeps them from it.
+ */
+static void let_workers_in(struct uring *u)
+{
+	if (++u->empty < PATIENCE)
+		return;
+	u->empty = 0;
+	sched_yield();
+}
+
 static int uring_poll(struct vdev_engine *e, struct file_channel *ch)
 {
 	struct uring *u = to_uring(e);
@@ -182,6 +197,10 @@ static int uring_poll(struct vdev_engine *e, struct file_channel *ch)
 			(void)vdev_os_drain(ch->event_fd);
 	}
 	n = u->in_kernel > 0 ? take(u, ch) : 0;
+	if (n > 0)
+		u->empty = 0;
+	else if (u->in_kernel > 0)
+		let_workers_in(u);
 	/* The list as it is now: what done submits and completes comes with the next poll. */
 	mine = ch->ready;
 	ch->ready = (struct file_list){NULL, NULL};
