@@ -111,6 +111,56 @@ START_TEST(an_indirect_table)
 END_TEST
 
 /* Laps of every length from 1 to 9, lists of every length that fits, used in and out of order. */
+/* The device's limit is the ring's size, and for tables what the caller was told by the device. */
+START_TEST(lists_have_their_limits)
+{
+	struct virtq_seg seg[7] = {{0x1000, 1}, {0x2000, 1}, {0x3000, 1}, {0x4000, 1}, {0x5000, 1}};
+	uint8_t before[64];
+	struct rig rig;
+
+	rig_init(&rig, 4, 0, PACKED(VIRTQ_F_VERSION_1));
+	memcpy(before, rig.ring.desc, sizeof(before));
+	ck_assert_int_eq(virtq_drv_add(rig.drv, seg, 2, 3, NULL), VIRTQ_EINVAL);
+	virtq_drv_publish(rig.drv);
+	ck_assert_mem_eq(rig.ring.desc, before, sizeof(before));
+	CLAUSE("basic/packed/sg/R1");
+	ck_assert_int_eq(virtq_drv_add(rig.drv, seg, 2, 2, NULL), 0);
+	rig_fini(&rig);
+
+	rig_init(&rig, 4, 6, PACKED(VIRTQ_F_INDIRECT_DESC));
+	ck_assert_int_eq(virtq_drv_add(rig.drv, seg, 7, 0, NULL), VIRTQ_EINVAL);
+	virtq_drv_publish(rig.drv);
+	ck_assert_mem_eq(rig.ring.desc, before, sizeof(before));
+	CLAUSE("basic/packed/desc-table/indirect/R3");
+	ck_assert_int_eq(virtq_drv_add(rig.drv, seg, 6, 0, NULL), 0);
+	rig_fini(&rig);
+}
+END_TEST
+
+START_TEST(a_list_is_used_by_one_descriptor)
+{
+	uint16_t id[2], slots[2];
+	struct rig rig;
+
+	rig_init(&rig, 8, 0, PACKED(VIRTQ_F_VERSION_1));
+	rig_add(&rig, 2, 1, 1);
+	rig_add(&rig, 1, 2, 2);
+	virtq_drv_publish(rig.drv);
+	for (unsigned i = 0; i < 2; i++)
+		id[i] = rig_pop(&rig, &slots[i]);
+	rig_use(&rig, id[0], 16, slots[0]);
+	rig_take(&rig, 1, 16);
+	/* The two places after it, which the device left alone, are not taken for used ones. */
+	rig_take_none(&rig);
+	ck_assert_uint_eq(virtq_drv_free(rig.drv), 5);
+	rig_use(&rig, id[1], 32, slots[1]);
+	rig_take(&rig, 2, 32);
+	ck_assert_uint_eq(virtq_drv_free(rig.drv), 8);
+	CLAUSE("basic/packed/sg/R4");
+	rig_fini(&rig);
+}
+END_TEST
+
 START_TEST(laps_of_any_length)
 {
 	uint16_t size = (uint16_t)_i;
@@ -289,6 +339,8 @@ TCase *driver_packed_case(void)
 	tcase_add_test(tc, the_head_is_shown_last);
 	tcase_add_test(tc, available_descriptors_are_left_alone);
 	tcase_add_test(tc, an_indirect_table);
+	tcase_add_test(tc, lists_have_their_limits);
+	tcase_add_test(tc, a_list_is_used_by_one_descriptor);
 	tcase_add_loop_test(tc, laps_of_any_length, 1, 10);
 	tcase_add_test(tc, in_order_batches);
 	tcase_add_test(tc, kicks_with_event_flags);
