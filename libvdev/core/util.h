@@ -81,6 +81,12 @@ static inline size_t name_len(const char *name)
 	return n;
 }
 
+/* An environment that memory can be had from, and given back to. */
+static inline int env_usable(const struct vdev_env *env)
+{
+	return env != NULL && has_field(env, free) && env->alloc != NULL && env->free != NULL;
+}
+
 static inline void *env_zalloc(const struct vdev_env *env, size_t bytes)
 {
 	void *p = env->alloc(env->ctx, bytes);

@@ -33,8 +33,7 @@ int vdev_function_init(struct vdev_function *fn, const struct vdev_function_ops 
                        const struct vdev_env *env)
 {
 	if (fn == NULL || ops == NULL || ops->size < offsetof(struct vdev_function_ops, destroy) ||
-	    ops->name == NULL || env == NULL || !has_field(env, free) || env->alloc == NULL ||
-	    env->free == NULL)
+	    ops->name == NULL || !env_usable(env))
 		return VIRTQ_EINVAL;
 	if (name_len(ops->name) > 15)
 		return VIRTQ_EINVAL;

@@ -88,7 +88,7 @@ int vdev_new(struct vdev **out, const struct vdev_env *env, const struct vdev_mo
 	void *memory;
 	int rc = check_model(m);
 
-	if (out == NULL || env == NULL || !has_field(env, free) || env->alloc == NULL)
+	if (out == NULL || !env_usable(env))
 		return VIRTQ_EINVAL;
 	if (rc < 0)
 		return rc;
