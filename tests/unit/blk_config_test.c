@@ -371,18 +371,40 @@ START_TEST(misuse_and_lack_of_memory_are_refused)
 	ck_assert_int_eq(vdev_blk_new(&v, &env, &d->disk, &cfg), VIRTQ_EINVAL);
 	cfg.nqueues = 1;
 	cfg.queue_max = 32769;
+	budget = 0;
 	ck_assert_int_eq(vdev_blk_new(&v, &env, &d->disk, &cfg), VIRTQ_EINVAL);
 	cfg.queue_max = 0;
 	cfg.seg_max = 40000;
 	ck_assert_int_eq(vdev_blk_new(&v, &env, &d->disk, &cfg), VIRTQ_EINVAL);
+	budget = 1000;
 	cfg.seg_max = 0;
 	cfg.limit.ops_per_s = 5; /* and no clock */
 	ck_assert_int_eq(vdev_blk_new(&v, &env, &d->disk, &cfg), VIRTQ_EINVAL);
 	cfg.limit.ops_per_s = 0;
 	d->info.block_size = 300;
 	ck_assert_int_eq(vdev_blk_new(&v, &env, &d->disk, &cfg), VIRTQ_EINVAL);
+	for (uint32_t size = 256; size <= 768; size += 512) {
+		d->info.block_size = size;
+		ck_assert_int_eq(vdev_blk_new(&v, &env, &d->disk, &cfg), VIRTQ_EINVAL);
+	}
 	d->info.block_size = 512;
+	d->info.physical_block = 4096 + 512;
+	ck_assert_int_eq(vdev_blk_new(&v, &env, &d->disk, &cfg), VIRTQ_EINVAL);
+	d->info.physical_block = 4096;
 	ck_assert_int_eq(held, 0);
+	/* Refused before memory is asked for: nothing could free it. */
+	for (int i = 0; i < 3; i++) {
+		struct vdev_env less = env;
+
+		if (i == 0)
+			less.free = NULL;
+		if (i == 1)
+			less.size = offsetof(struct vdev_env, free);
+		if (i == 2)
+			less.alloc = NULL;
+		ck_assert_int_eq(vdev_blk_new(&v, &less, &d->disk, &cfg), VIRTQ_EINVAL);
+		ck_assert_int_eq(held, 0);
+	}
 	for (n = 0; n < 20; n++) {
 		int rc;
 

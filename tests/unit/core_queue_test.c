@@ -140,6 +140,52 @@ START_TEST(starting_is_checked)
 }
 END_TEST
 
+static void woken(void *ctx)
+{
+	(*(unsigned *)ctx)++;
+}
+
+/* A queue that has an owner starts there, later; what is wrong is said at once. */
+START_TEST(starting_with_an_owner_is_checked_at_once)
+{
+	struct vdev_queue_setup setup;
+	struct vdev_queue_setup bad;
+	struct fixture f;
+	unsigned wakes = 0;
+	const struct vdev_owner owner = {.wake = woken, .ctx = &wakes};
+
+	fixture_init(&f, _i, 2);
+	fixture_start(&f);
+	setup = setup_of(&f, 0);
+	ck_assert_int_eq(vdev_queue_stop(f.v, 0), 0);
+	ck_assert_int_eq(vdev_queue_set_owner(f.v, 0, &owner), 0);
+	for (int i = 0; i < 5; i++) {
+		static const int result[] = {VIRTQ_EBADMSG, VIRTQ_EBADMSG, VIRTQ_EFAULT, VIRTQ_EFAULT,
+		                             VIRTQ_EINVAL};
+
+		bad = setup;
+		if (i == 0)
+			bad.state.size = 0;
+		if (i == 1)
+			bad.state.desc += 1;
+		if (i == 2)
+			bad.state.desc = 0x1000; /* no memory there */
+		if (i == 3)
+			bad.state.driver = FIXTURE_GPA + FIXTURE_BYTES;
+		if (i == 4)
+			bad.reserved = 1;
+		wakes = 0;
+		ck_assert_int_eq(vdev_queue_start(f.v, 0, &bad), result[i]);
+		ck_assert_int_eq(vdev_queue_started(f.v, 0), 0);
+		ck_assert_uint_eq(wakes, 0);
+	}
+	ck_assert_int_eq(vdev_queue_set_owner(f.v, 0, NULL), 0);
+	ck_assert_int_eq(vdev_queue_start(f.v, 0, &setup), 0);
+	fixture_echo(&f, 0);
+	fixture_fini(&f);
+}
+END_TEST
+
 START_TEST(stop_keeps_the_position)
 {
 	struct vdev_queue_setup setup;
@@ -564,6 +610,7 @@ void test_suites(SRunner *runner)
 	tcase_add_loop_test(tc, counters_count, 0, LAYOUTS);
 	tcase_add_loop_test(tc, queue_keeps_the_models_pointer, 0, LAYOUTS);
 	tcase_add_loop_test(tc, starting_is_checked, 0, LAYOUTS);
+	tcase_add_loop_test(tc, starting_with_an_owner_is_checked_at_once, 0, LAYOUTS);
 	tcase_add_loop_test(tc, stop_keeps_the_position, 0, LAYOUTS);
 	tcase_add_test(tc, queues_are_disabled_and_enabled);
 	tcase_add_loop_test(tc, queue_reset_and_another_size, 0, LAYOUTS);
