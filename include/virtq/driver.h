@@ -166,6 +166,25 @@ uint32_t virtq_drv_free(const struct virtq_drv *vq);
 uint32_t virtq_drv_inflight(const struct virtq_drv *vq);
 
 /**
+ * Where the ring is now: addresses, size, the next available entry that will be shown (avail) and the
+ * next used one that will be taken (used), as a device that has nothing in flight would state them.
+ */
+void virtq_drv_position(const struct virtq_drv *vq, struct virtq_state *out);
+
+/**
+ * The device went without a reset, and its successor will begin at the used position
+ * (virtq_drv_position()): make sure that it finds there every buffer that is out. A split ring's
+ * available entries are written anew; order among buffers that are out is not kept. With IN_ORDER
+ * there is nothing to do. Nobody may be using the ring.
+ * @param recorded  the successor knows by itself what is out (an in-flight record): the ring is left
+ *         as it is
+ * @return 0; VIRTQ_EAGAIN: used buffers have to be taken first; VIRTQ_EBUSY: a packed ring with
+ *         buffers out, whose descriptors may be gone: virtq_drv_detach() and begin afresh;
+ *         VIRTQ_EBROKEN
+ */
+VIRTQ_MUST_CHECK int virtq_drv_rewind(struct virtq_drv *vq, int recorded);
+
+/**
  * Take back a buffer that the device has not used, after the queue or the device was reset.
  * Afterwards only virtq_drv_init() makes the queue usable.
  * @param cookie  receives the cookie of one buffer
