@@ -155,6 +155,13 @@ static int connect_again(struct vdev_vhost_front *f, int fd)
 
 	if (rc >= 0)
 		rc = tell_device(f);
+	/*
+	 * Not before somebody answers: if the old connection was lost and not its back-end, that one let go of the rings
+	 * before it took the new one.
+	 */
+	for (unsigned i = 0; i < f->nqueues && rc >= 0; i++)
+		if (f->queues[i].started)
+			rc = find_position(f, i);
 	if (rc >= 0)
 		rc = tell_queues(f);
 	if (rc < 0)
@@ -164,7 +171,7 @@ static int connect_again(struct vdev_vhost_front *f, int fd)
 
 int vdev_vhost_front_reconnect(struct vdev_vhost_front *f, int fd)
 {
-	int rc = 0;
+	int rc;
 
 	if (fd < 0 && f->path == NULL)
 		return VIRTQ_EINVAL;
@@ -172,11 +179,7 @@ int vdev_vhost_front_reconnect(struct vdev_vhost_front *f, int fd)
 		return VIRTQ_EBUSY;
 	f->quiet = 1;
 	front_close(f);
-	for (unsigned i = 0; i < f->nqueues && rc >= 0; i++)
-		if (f->queues[i].started)
-			rc = find_position(f, i);
-	if (rc >= 0)
-		rc = connect_again(f, fd);
+	rc = connect_again(f, fd);
 	f->quiet = 0;
 	if (rc < 0)
 		return rc;

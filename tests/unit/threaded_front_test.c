@@ -1,0 +1,385 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The vhost-user front-end against our own back-end: a virtio-blk whose queues have threads. */
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "front_blk.h"
+#include "vu_front.h"
+
+enum { WAIT_MS = 20000 };
+
+static struct vu_front back; /* its back-end alone is used */
+static struct front_blk b;
+
+static struct fb_config config(unsigned queues, unsigned flags)
+{
+	return (struct fb_config){.path = back.path,
+	                          .fd = -1,
+	                          .queues = queues,
+	                          .queue_size = 64,
+	                          .flags = flags,
+	                          .timeout_ms = WAIT_MS,
+	                          .data_bytes = 1 << 20};
+}
+
+static void up(unsigned queues, unsigned flags, uint64_t withhold)
+{
+	struct fb_config c = config(queues, flags);
+
+	c.withhold = withhold;
+	vf_start(&back, queues, VF_THREADS);
+	ck_assert_int_eq(fb_open(&b, &c), 0);
+}
+
+static int gone(void *ctx)
+{
+	int is;
+
+	(void)ctx;
+	pthread_mutex_lock(&back.lock);
+	is = back.downs == back.ups;
+	pthread_mutex_unlock(&back.lock);
+	return is;
+}
+
+static void down(void)
+{
+	fb_close(&b);
+	ck_assert(vf_until(gone, NULL));
+	vf_stop(&back);
+}
+
+/* Write on one queue what another one reads. */
+static void work(unsigned rounds)
+{
+	for (unsigned i = 0; i < rounds; i++) {
+		unsigned q = i % b.cfg.queues, other = (i + 1) % b.cfg.queues;
+
+		memset(b.data, (int)(i + 1) & 0xff, 4096);
+		ck_assert_int_eq(fb_io(&b, q, 1, 8 * (i % 200), 0, 4096, WAIT_MS), 0);
+		memset(b.data + 4096, 0, 4096);
+		ck_assert_int_eq(fb_io(&b, other, 0, 8 * (i % 200), 4096, 4096, WAIT_MS), 0);
+		ck_assert_int_eq(memcmp(b.data, b.data + 4096, 4096), 0);
+	}
+	ck_assert_int_eq(fb_io(&b, 0, 4, 0, 0, 0, WAIT_MS), 0);
+}
+
+static const unsigned kinds[] = {0,
+                                 FB_PACKED,
+                                 FB_NO_EVENT_IDX,
+                                 FB_PACKED | FB_NO_EVENT_IDX,
+                                 FB_INBAND,
+                                 FB_PACKED | FB_INBAND,
+                                 FB_IN_ORDER,
+                                 FB_PACKED | FB_IN_ORDER,
+                                 FB_NO_CALL | FB_NO_KICK,
+                                 FB_PACKED | FB_NO_CALL | FB_NO_KICK};
+enum { KINDS = sizeof(kinds) / sizeof(kinds[0]) };
+
+START_TEST(works)
+{
+	up(_i % 2 ? 4 : 1, kinds[_i / 2], 0);
+	ck_assert_int_eq(virtq_features_has(&b.features, VIRTQ_F_RING_PACKED),
+	                 (kinds[_i / 2] & FB_PACKED) != 0);
+	ck_assert_uint_eq(b.sectors, 2048);
+	ck_assert_uint_eq(vdev_vhost_front_queue_num(b.f), b.cfg.queues);
+	work(150);
+	down();
+}
+END_TEST
+
+/* Each protocol feature may be missing. */
+START_TEST(works_without)
+{
+	static const unsigned bits[] = {VDEV_VHOST_FRONT_MQ,           VDEV_VHOST_FRONT_REPLY_ACK,
+	                                VDEV_VHOST_FRONT_BACKEND_REQ,  VDEV_VHOST_FRONT_MEM_SLOTS,
+	                                VDEV_VHOST_FRONT_STATUS,       VDEV_VHOST_FRONT_LOG_SHMFD,
+	                                VDEV_VHOST_FRONT_RESET_DEVICE, VDEV_VHOST_FRONT_INFLIGHT_SHMFD};
+	uint64_t without = 1ull << bits[_i];
+
+	up(2, FB_PACKED, without);
+	ck_assert_uint_eq(vdev_vhost_front_protocol(b.f) & without, 0);
+	work(20);
+	ck_assert_int_eq(vdev_vhost_front_reset(b.f), 0);
+	ck_assert_int_eq(vdev_vhost_front_accept(b.f, &b.features), 0);
+	for (unsigned q = 0; q < 2; q++)
+		ck_assert_int_eq(fb_queue_start(&b, q), 0);
+	ck_assert_int_eq(
+		vdev_vhost_front_set_status(b.f, VIRTQ_STATUS_ACKNOWLEDGE | VIRTQ_STATUS_DRIVER |
+	                                         VIRTQ_STATUS_FEATURES_OK | VIRTQ_STATUS_DRIVER_OK),
+		0);
+	work(20);
+	down();
+}
+END_TEST
+
+/* Stop and go on from there, again and again, round the end of the ring. */
+START_TEST(stops_and_goes_on)
+{
+	struct vdev_vhost_front_queue setup = {.size = sizeof(setup)};
+
+	up(1, kinds[_i], 0);
+	for (unsigned i = 0; i < 20; i++) {
+		work(7);
+		ck_assert_int_eq(vdev_vhost_front_queue_stop(b.f, 0, &setup.state), 0);
+		ck_assert_int_eq(vdev_vhost_front_queue_started(b.f, 0), 0);
+		ck_assert_int_eq(vdev_vhost_front_queue_stop(b.f, 0, NULL), VIRTQ_EBUSY);
+		/* What is added while it stands still is found when it goes on. */
+		ck_assert_int_eq(fb_submit(&b, 0, 4, 0, 0, 0, NULL), 0);
+		setup.drv = &b.q[0].drv;
+		setup.flags = kinds[_i] & FB_NO_CALL ? VDEV_VHOST_FRONT_NO_CALL : 0;
+		if (kinds[_i] & FB_NO_KICK)
+			setup.flags |= VDEV_VHOST_FRONT_NO_KICK;
+		ck_assert_int_eq(vdev_vhost_front_queue_start(b.f, 0, &setup), 0);
+		ck_assert_int_eq(vdev_vhost_front_queue_start(b.f, 0, &setup), VIRTQ_EBUSY);
+		for (struct fb_done done; fb_take(&b, 0, &done, 1) == 0;)
+			fb_wait(&b, 0, 100);
+	}
+	down();
+}
+END_TEST
+
+START_TEST(disables_and_enables)
+{
+	struct fb_done done;
+
+	up(1, kinds[_i], 0);
+	work(3);
+	ck_assert_int_eq(vdev_vhost_front_queue_enable(b.f, 0, 0), 0);
+	ck_assert_int_eq(fb_submit(&b, 0, 4, 0, 0, 0, NULL), 0);
+	ck_assert_int_eq(fb_kick(&b, 0), 0);
+	ck_assert_int_eq(fb_take(&b, 0, &done, 1), 0);
+	ck_assert_int_eq(vdev_vhost_front_queue_enable(b.f, 0, 1), 0);
+	ck_assert_int_eq(vdev_vhost_front_kick(b.f, 0), 0);
+	while (fb_take(&b, 0, &done, 1) == 0)
+		fb_wait(&b, 0, 100);
+	work(3);
+	down();
+}
+END_TEST
+
+/* Memory that comes and goes while queues run, by slots and by tables. */
+START_TEST(memory_changes)
+{
+	enum { EXTRA = 6, BYTES = 65536 };
+	struct vdev_vhost_front_region r[EXTRA + 1];
+	uint64_t withhold = _i & 1 ? 1ull << VDEV_VHOST_FRONT_MEM_SLOTS : 0;
+	int fd = vdev_os_memfd("extra", EXTRA * BYTES);
+
+	if (_i & 2)
+		withhold |= 1ull << VDEV_VHOST_FRONT_REPLY_ACK;
+	up(1, 0, withhold);
+	r[0] = (struct vdev_vhost_front_region){
+		.gpa = FB_GPA, .len = b.bytes, .host = b.mem, .fd = b.memfd};
+	for (unsigned i = 0; i < EXTRA; i++) {
+		void *p = mmap(NULL, BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)(i * BYTES));
+
+		r[i + 1] = (struct vdev_vhost_front_region){.gpa = 0x10000000 * (i + 10ull),
+		                                            .len = BYTES,
+		                                            .host = p,
+		                                            .fd = fd,
+		                                            .offset = i * BYTES};
+	}
+	for (unsigned round = 0; round < 6; round++) {
+		for (unsigned n = 1; n <= EXTRA + 1; n++) {
+			ck_assert_int_eq(vdev_vhost_front_set_memory(b.f, r, n), 0);
+			work(2);
+		}
+		/* One in the middle goes. */
+		ck_assert_int_eq(vdev_vhost_front_set_memory(b.f, r, EXTRA), 0);
+		r[EXTRA].gpa += BYTES;
+	}
+	ck_assert_int_eq(vdev_vhost_front_set_memory(b.f, r, 1), 0);
+	work(5);
+	/* Misuse changes nothing. */
+	r[1].gpa = r[0].gpa + 4096;
+	ck_assert_int_eq(vdev_vhost_front_set_memory(b.f, r, 2), VIRTQ_EINVAL);
+	r[1].gpa = UINT64_MAX - 4096;
+	ck_assert_int_eq(vdev_vhost_front_set_memory(b.f, r, 2), VIRTQ_EINVAL);
+	r[1].len = 0;
+	ck_assert_int_eq(vdev_vhost_front_set_memory(b.f, r, 2), VIRTQ_EINVAL);
+	work(5);
+	for (unsigned i = 0; i < EXTRA; i++)
+		munmap(r[i + 1].host, BYTES);
+	close(fd);
+	down();
+}
+END_TEST
+
+/* A table that is too long for the back-end, and memory it refuses: both leave what there was. */
+START_TEST(memory_is_refused)
+{
+	struct vdev_vhost_front_region r[9] = {{0}};
+	int pipes[2];
+
+	up(1, 0, _i ? 1ull << VDEV_VHOST_FRONT_MEM_SLOTS : 0);
+	r[0] = (struct vdev_vhost_front_region){
+		.gpa = FB_GPA, .len = b.bytes, .host = b.mem, .fd = b.memfd};
+	for (unsigned i = 1; i < 9; i++)
+		r[i] = (struct vdev_vhost_front_region){.gpa = 0x1000ull * i,
+		                                        .len = 0x1000,
+		                                        .host = (void *)(uintptr_t)(0x1000 * i),
+		                                        .fd = b.memfd};
+	if (_i)
+		ck_assert_int_eq(vdev_vhost_front_set_memory(b.f, r, 9), VIRTQ_ENOSPC);
+	work(2);
+	ck_assert_int_eq(pipe(pipes), 0);
+	r[1].fd = pipes[0];
+	ck_assert_int_eq(vdev_vhost_front_set_memory(b.f, r, 2), VDEV_VHOST_FRONT_REFUSED);
+	ck_assert_int_eq(vdev_vhost_front_alive(b.f), 1);
+	work(2);
+	close(pipes[0]);
+	close(pipes[1]);
+	down();
+}
+END_TEST
+
+static unsigned changes;
+
+static void note_change(void *ctx)
+{
+	(void)ctx;
+	changes++;
+	ck_assert_int_eq(fb_capacity(&b), 0);
+}
+
+static int resized(void *ctx)
+{
+	struct vdev_task t;
+
+	(void)ctx;
+	vdev_vhost_front_task(b.f, &t);
+	(void)t.run(t.ctx, 0);
+	return b.sectors == 4096;
+}
+
+/* The configuration space: read, written where it may be, and told of when it changes. */
+START_TEST(config_space)
+{
+	static const struct vdev_vhost_front_ops ops = {.size = sizeof(ops),
+	                                                .config_changed = note_change};
+	struct fb_config c = config(1, 0);
+	uint8_t all[256], byte = 1;
+
+	vf_start(&back, 1, VF_THREADS);
+	c.ops = &ops;
+	ck_assert_int_eq(fb_open(&b, &c), 0);
+	ck_assert_int_eq(vdev_vhost_front_config_read(b.f, 0, all, 60), 0);
+	ck_assert_uint_eq(all[1], 8); /* 2048 sectors */
+	ck_assert_int_eq(vdev_vhost_front_config_read(b.f, 200, all, 56), 0);
+	ck_assert_int_eq(vdev_vhost_front_config_read(b.f, 200, all, 57), VIRTQ_EINVAL);
+	ck_assert_int_eq(vdev_vhost_front_config_read(b.f, UINT32_MAX, all, 2), VIRTQ_EINVAL);
+	ck_assert_int_eq(vdev_vhost_front_config_read(b.f, 0, all, 0), VIRTQ_EINVAL);
+	ck_assert_int_eq(vdev_vhost_front_config_write(b.f, 32, &byte, 1), 0);
+	ck_assert_int_eq(vdev_vhost_front_config_write(b.f, 250, &byte, 1), VDEV_VHOST_FRONT_REFUSED);
+	ck_assert_uint_eq(changes, 0);
+	/* Control of the device is the control thread's: there it is told. */
+	slow_disk_resize(back.disk, 2 << 20);
+	ck_assert_int_eq(vdev_blk_resized(back.v), 0);
+	ck_assert(vf_until(resized, NULL));
+	ck_assert_uint_eq(changes, 1);
+	work(5);
+	down();
+}
+END_TEST
+
+/* The log: what the back-end writes is marked, and nothing after it was turned off. */
+START_TEST(logs)
+{
+	enum { LOG_BYTES = 65536 };
+	int fd = vdev_os_memfd("log", LOG_BYTES);
+	uint8_t *log = mmap(NULL, LOG_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	size_t page;
+
+	up(1, kinds[_i], 0);
+	page = (FB_GPA + b.data_at) / 4096;
+	ck_assert_int_eq(vdev_vhost_front_logging(b.f, 1), VIRTQ_EINVAL);
+	ck_assert_int_eq(vdev_vhost_front_set_log(b.f, fd, 0, LOG_BYTES, -1), 0);
+	ck_assert_int_eq(fb_io(&b, 0, 0, 0, 0, 4096, WAIT_MS), 0);
+	ck_assert_uint_eq(log[page / 8], 0);
+	ck_assert_int_eq(vdev_vhost_front_logging(b.f, 1), 0);
+	ck_assert_int_eq(fb_io(&b, 0, 0, 0, 0, 4096, WAIT_MS), 0);
+	ck_assert_uint_ne(log[page / 8] & 1u << page % 8, 0);
+	ck_assert_int_eq(vdev_vhost_front_logging(b.f, 0), 0);
+	memset(log, 0, LOG_BYTES);
+	ck_assert_int_eq(fb_io(&b, 0, 0, 0, 0, 4096, WAIT_MS), 0);
+	ck_assert_uint_eq(log[page / 8] & 1u << page % 8, 0);
+	munmap(log, LOG_BYTES);
+	close(fd);
+	down();
+}
+END_TEST
+
+static void take_all(unsigned q, int until_none_is_out)
+{
+	uint64_t end = vdev_os_now() + WAIT_MS * 1000000ull;
+	struct fb_done done[64];
+	int n;
+
+	do {
+		n = fb_take(&b, q, done, 64);
+		ck_assert_int_ge(n, 0);
+		for (int i = 0; i < n; i++)
+			ck_assert_uint_eq(done[i].status, 0);
+		if (n == 0 && until_none_is_out)
+			fb_wait(&b, q, 100);
+		ck_assert_uint_lt(vdev_os_now(), end);
+	} while (n > 0 || (until_none_is_out && virtq_drv_inflight(&b.q[q].drv) > 0));
+}
+
+/*
+ * The connection is lost with requests out that were not told; another one goes on where the old one ended. (A packed
+ * ring can only do that when nothing is out, or in order.)
+ */
+START_TEST(reconnects)
+{
+	unsigned flags = kinds[_i];
+	int packed = flags & FB_PACKED && !(flags & FB_IN_ORDER);
+	int rc;
+
+	up(2, flags, 0);
+	for (unsigned round = 0; round < 8; round++) {
+		work(9);
+		for (unsigned i = 0; i < 2 * round; i++)
+			ck_assert_int_eq(fb_submit(&b, i & 1, 1, 300 + i, 8192, 512, NULL), 0);
+		for (unsigned q = 0; q < 2 && packed; q++) {
+			ck_assert_int_eq(vdev_vhost_front_kick(b.f, q), 0);
+			take_all(q, 1);
+		}
+		do {
+			take_all(0, 0);
+			take_all(1, 0);
+			rc = vdev_vhost_front_reconnect(b.f, -1);
+		} while (rc == VIRTQ_EAGAIN);
+		ck_assert_int_eq(rc, 0);
+		for (unsigned q = 0; q < 2; q++) {
+			take_all(q, 1);
+			ck_assert_uint_eq(virtq_drv_inflight(&b.q[q].drv), 0);
+		}
+	}
+	work(20);
+	down();
+}
+END_TEST
+
+void test_suites(SRunner *runner)
+{
+	Suite *s = suite_create("front");
+	TCase *tc = tcase_create("front");
+
+	tcase_set_timeout(tc, 60);
+	tcase_add_loop_test(tc, works, 0, 2 * KINDS);
+	tcase_add_loop_test(tc, works_without, 0, 8);
+	tcase_add_loop_test(tc, stops_and_goes_on, 0, KINDS);
+	tcase_add_loop_test(tc, disables_and_enables, 0, 2);
+	tcase_add_loop_test(tc, memory_changes, 0, 4);
+	tcase_add_loop_test(tc, memory_is_refused, 0, 2);
+	tcase_add_test(tc, config_space);
+	tcase_add_loop_test(tc, logs, 0, 2);
+	tcase_add_loop_test(tc, reconnects, 0, KINDS);
+	suite_add_tcase(s, tc);
+	srunner_add_suite(runner, s);
+}
