@@ -2,6 +2,7 @@
 #include "front_blk.h"
 
 #include <poll.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -269,8 +270,10 @@ void fb_wait(struct front_blk *b, unsigned i, int ms)
 	vdev_vhost_front_task(b->f, &t);
 	p[0] = (struct pollfd){.fd = vdev_vhost_front_call_fd(b->f, i), .events = POLLIN};
 	p[1] = (struct pollfd){.fd = t.fd, .events = POLLIN};
-	if (b->cfg.flags & FB_NO_CALL)
+	if (b->cfg.flags & FB_NO_CALL) {
+		sched_yield();
 		ms = 0;
+	}
 	(void)poll(p, 2, ms);
 	if (p[1].revents)
 		(void)t.run(t.ctx, 0);

@@ -81,12 +81,15 @@ enum { KINDS = sizeof(kinds) / sizeof(kinds[0]) };
 
 START_TEST(works)
 {
-	up(_i % 2 ? 4 : 1, kinds[_i / 2], 0);
+	int polled = (kinds[_i / 2] & FB_NO_KICK) != 0;
+
+	/* Polling threads take turns where there are few processors. */
+	up(_i % 2 ? (polled ? 2 : 4) : 1, kinds[_i / 2], 0);
 	ck_assert_int_eq(virtq_features_has(&b.features, VIRTQ_F_RING_PACKED),
 	                 (kinds[_i / 2] & FB_PACKED) != 0);
 	ck_assert_uint_eq(b.sectors, 2048);
 	ck_assert_uint_eq(vdev_vhost_front_queue_num(b.f), b.cfg.queues);
-	work(150);
+	work(polled ? 15 : 100);
 	down();
 }
 END_TEST
@@ -122,7 +125,7 @@ START_TEST(stops_and_goes_on)
 	struct vdev_vhost_front_queue setup = {.size = sizeof(setup)};
 
 	up(1, kinds[_i], 0);
-	for (unsigned i = 0; i < 20; i++) {
+	for (unsigned i = 0; i < (kinds[_i] & FB_NO_KICK ? 4 : 20); i++) {
 		work(7);
 		ck_assert_int_eq(vdev_vhost_front_queue_stop(b.f, 0, &setup.state), 0);
 		ck_assert_int_eq(vdev_vhost_front_queue_started(b.f, 0), 0);
@@ -379,7 +382,7 @@ void test_suites(SRunner *runner)
 	tcase_add_loop_test(tc, memory_is_refused, 0, 2);
 	tcase_add_test(tc, config_space);
 	tcase_add_loop_test(tc, logs, 0, 2);
-	tcase_add_loop_test(tc, reconnects, 0, KINDS);
+	tcase_add_loop_test(tc, reconnects, 0, KINDS - 2);
 	suite_add_tcase(s, tc);
 	srunner_add_suite(runner, s);
 }
