@@ -457,39 +457,6 @@ static int read_options(struct options *o, int argc, char **argv)
 	return o->windows < 1 || o->windows > WINDOWS_MAX ? -1 : 0;
 }
 
-/* Cut the last part off a path. */
-static void parent(char *path)
-{
-	char *cut = strrchr(path, '/');
-
-	bench_need(cut != NULL && cut != path, "finding the build tree");
-	*cut = '\0';
-}
-
-/*
- * The example daemon of the build tree that this program lies in: not libtool's script, which valgrind could not count.
- */
-static const char *default_daemon(void)
-{
-	static char path[8192];
-	char top[4096], libs[4200];
-
-	snprintf(top, sizeof(top), "%s", bench_self());
-	parent(top);
-	if (strlen(top) > 6 && strcmp(top + strlen(top) - 6, "/.libs") == 0)
-		parent(top);
-	parent(top);
-	parent(top);
-	snprintf(path, sizeof(path), "%s/examples/.libs/vhost-user-blk", top);
-	if (access(path, X_OK) != 0) {
-		snprintf(path, sizeof(path), "%s/examples/vhost-user-blk", top);
-		return path;
-	}
-	snprintf(libs, sizeof(libs), "%s/.libs", top);
-	setenv("LD_LIBRARY_PATH", libs, 1);
-	return path;
-}
-
 int main(int argc, char **argv)
 {
 	struct bench *b = &bench;
@@ -500,7 +467,7 @@ int main(int argc, char **argv)
 		return argc < 2 || strcmp(argv[1], "--help") != 0;
 	}
 	if (b->o.daemon == NULL)
-		b->o.daemon = default_daemon();
+		b->o.daemon = blk_program("examples/vhost-user-blk");
 	bench_need(bench_two_cpus(b->cpu) == 0, "finding two processors");
 	bench_need(bench_pin(b->cpu[0]) == 0, "binding to a processor");
 	atexit(clean_up);

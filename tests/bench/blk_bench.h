@@ -33,6 +33,8 @@ uint64_t blk_daemon_cpu(const struct blk_daemon *d);
 int64_t blk_daemon_end(struct blk_daemon *d);
 /* Whether a program is there. */
 int blk_have(const char *program);
+/* A program of the build tree that this one lies in, two folders deep. Static storage. */
+const char *blk_program(const char *name);
 
 /* blk_client.c: the driver. */
 struct blk_client {

@@ -162,3 +162,19 @@ int blk_have(const char *program)
 	}
 	return 0;
 }
+
+const char *blk_program(const char *name)
+{
+	static char path[8192];
+	char top[4096];
+
+	snprintf(top, sizeof(top), "%s", bench_self());
+	for (int i = 0; i < 3; i++) {
+		char *cut = strrchr(top, '/');
+
+		bench_need(cut != NULL, "finding the build tree");
+		*cut = '\0';
+	}
+	snprintf(path, sizeof(path), "%s/%s", top, name);
+	return path;
+}
