@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "libvirtq/arch.h"
 #include "ring_script.h"
 
 #define TESTS_EXPLORE_NO_MACROS
@@ -401,11 +402,15 @@ void test_suites(SRunner *runner)
 	Suite *s = suite_create("explore");
 	TCase *tc = tcase(s, "interleavings");
 
+	tcase_add_test(tc, each_field_is_read_once);
+	srunner_add_suite(runner, s);
+#ifdef UNDER_TSAN
+	/* There each access carries an order of its own (arch.h): it is other code. */
+	return;
+#endif
 	tcase_add_loop_test(tc, two_publishes, 0, MODELS);
 	tcase_add_loop_test(tc, three_publishes, 0, MODELS);
 	tc = tcase(s, "orders");
 	tcase_add_test(tc, each_order_is_needed);
 	tcase_add_test(tc, table_is_right);
-	tcase_add_test(tc, each_field_is_read_once);
-	srunner_add_suite(runner, s);
 }
