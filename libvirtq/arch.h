@@ -19,6 +19,9 @@
 #define likely(x)   __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 
+/* A loop that is to have the registers to itself. */
+#define NOINLINE static __attribute__((noinline))
+
 #if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
 #define le16(x) __builtin_bswap16(x)
 #define le32(x) __builtin_bswap32(x)
@@ -143,6 +146,14 @@ static inline void shared_store64(void *p, uint64_t v)
 #endif
 #endif
 }
+
+/* Where the fields of a descriptor are; the address comes first. */
+#define DESC_LEN   8
+#define DESC_ID    12 /* packed */
+#define DESC_FLAGS 14 /* packed */
+
+#define SPLIT_DESC_FLAGS 12
+#define SPLIT_DESC_NEXT  14
 
 /*
  * A descriptor in private memory, in the machine's byte order. "extra" is next (split) or id

@@ -102,8 +102,7 @@ static inline void piece_put(struct walk *w, void *base, size_t len, int write)
 /* Add the buffer of one descriptor. An empty one is left out. */
 static inline int chain_add(struct walk *w, const struct desc *d)
 {
-	const struct virtq_region *r;
-	uint64_t offset;
+	void *base;
 	int err;
 
 	if (unlikely(d->len == 0))
@@ -111,22 +110,17 @@ static inline int chain_add(struct walk *w, const struct desc *d)
 	err = buffer_check(w, d);
 	if (unlikely(err != 0))
 		return err;
-	if (unlikely(w->vq->xlat != NULL))
-		return chain_add_pieces(w, d);
-	r = mem_find(w->mem, d->addr);
-	if (unlikely(r == NULL))
-		return chain_add_pieces(w, d);
-	offset = d->addr - r->gpa;
-	if (unlikely(d->len > r->len - offset || r->flags & VIRTQ_REGION_READONLY))
+	if (unlikely(!w->vq->plain) ||
+	    unlikely(!mem_plain(w->mem, w->mem->index_shift, d->addr, d->len, &base)))
 		return chain_add_pieces(w, d);
 	if (unlikely(w->left == 0))
 		return VIRTQ_ENOSPC;
-	piece_put(w, (uint8_t *)r->host + offset, d->len, d->flags & VIRTQ_DESC_WRITE);
+	piece_put(w, base, d->len, d->flags & VIRTQ_DESC_WRITE);
 	return 0;
 }
 
 static inline void chain_fill(struct virtq_chain *c, const struct walk *w,
-                              const struct virtq_iov *iov, uint16_t id, uint16_t ndesc)
+                              const struct virtq_iov *iov, uint16_t id, uint16_t more)
 {
 	struct virtq_dev *vq = w->vq;
 
@@ -136,9 +130,8 @@ static inline void chain_fill(struct virtq_chain *c, const struct walk *w,
 	c->read_bytes = (uint32_t)w->read_bytes;
 	c->write_bytes = (uint32_t)w->write_bytes;
 	c->id = id;
-	c->ndesc = ndesc;
+	c->more = more;
 	c->seq = vq->seq;
-	c->map = vq->cur_map;
 }
 
 /*

@@ -6,225 +6,6 @@
 
 #include "dma.h"
 
-#define ROUND_UP(n) (((n) + 7) & ~(size_t)7)
-
-static size_t busy_bytes(uint32_t size)
-{
-	return ROUND_UP((size_t)(size + 31) / 32 * 4);
-}
-
-static size_t done_bytes(const struct virtq_dev_config *cfg)
-{
-	if (!virtq_features_has(&cfg->features, VIRTQ_F_IN_ORDER))
-		return 0;
-	return ROUND_UP((size_t)cfg->state.size * sizeof(struct virtq_dev_done));
-}
-
-size_t virtq_dev_bytes(const struct virtq_dev_config *cfg)
-{
-	if (cfg->state.size == 0 || cfg->state.size > VIRTQ_MAX_SIZE)
-		return 0;
-	if (cfg->dma != NULL && !virtq_dma_config_ok(cfg))
-		return 0;
-	return busy_bytes(cfg->state.size) + done_bytes(cfg) + virtq_dma_bytes(cfg);
-}
-
-static int config_ok(const struct virtq_dev_config *cfg)
-{
-	if (cfg->size < sizeof(*cfg) || cfg->scratch == NULL || (uintptr_t)cfg->scratch % 8 != 0)
-		return 0;
-	if (cfg->mem == NULL && cfg->dma == NULL)
-		return 0;
-	if ((cfg->flags & ~(uint32_t)VIRTQ_DEV_USED_LOG) != 0 || cfg->max_chain > INT32_MAX / 8)
-		return 0;
-	if (cfg->xlat != NULL && (cfg->xlat->size < sizeof(*cfg->xlat) || cfg->xlat->translate == NULL))
-		return 0;
-	if ((cfg->xlat_entries & (cfg->xlat_entries - 1)) != 0 ||
-	    (cfg->xlat_entries > 0 && cfg->xlat_cache == NULL))
-		return 0;
-	if (cfg->platform != NULL && cfg->platform->size < sizeof(*cfg->platform))
-		return 0;
-	return cfg->scratch_bytes >= virtq_dev_bytes(cfg) && virtq_dev_bytes(cfg) > 0;
-}
-
-static int layout_built(const struct virtq_dev_config *cfg)
-{
-#if defined(VIRTQ_NO_SPLIT)
-	return virtq_features_has(&cfg->features, VIRTQ_F_RING_PACKED);
-#elif defined(VIRTQ_NO_PACKED)
-	return !virtq_features_has(&cfg->features, VIRTQ_F_RING_PACKED);
-#else
-	(void)cfg;
-	return 1;
-#endif
-}
-
-/* Where a part of the ring lies here: whole in one region, even when a translation cuts it in pieces. */
-static int part_at(struct virtq_dev *vq, const struct virtq_mem *mem, uint64_t addr, uint32_t bytes,
-                   int write, uint8_t **out)
-{
-	uint64_t gpa = addr, first = addr;
-
-	for (uint64_t done = 0; vq->xlat != NULL && done < bytes;) {
-		uint64_t len = bytes - done;
-		int err = xlat_lookup(vq, addr + done, &len, write, &gpa);
-
-		if (err != 0)
-			return err;
-		if (done == 0)
-			first = gpa;
-		else if (gpa != first + done)
-			return VIRTQ_EFAULT;
-		done += len;
-	}
-	*out = virtq_mem_at(mem, first, bytes, write);
-	return *out != NULL ? 0 : VIRTQ_EFAULT;
-}
-
-int dev_map_ring(struct virtq_dev *vq, const struct virtq_mem *mem)
-{
-	uint8_t *desc = NULL, *driver = NULL, *device = NULL;
-	uint32_t n = vq->size;
-	int err;
-
-	err = part_at(vq, mem, vq->desc_addr, n * VIRTQ_DESC_BYTES, 0, &desc);
-	if (err == 0 && vq->packed)
-		err = part_at(vq, mem, vq->desc_addr, n * VIRTQ_DESC_BYTES, 1, &desc);
-	if (err == 0)
-		err = part_at(vq, mem, vq->driver_addr,
-		              vq->packed ? VIRTQ_PACKED_EVENT_BYTES : VIRTQ_SPLIT_DRIVER_BYTES(n), 0,
-		              &driver);
-	if (err == 0)
-		err = part_at(vq, mem, vq->device_addr,
-		              vq->packed ? VIRTQ_PACKED_EVENT_BYTES : VIRTQ_SPLIT_DEVICE_BYTES(n), 1,
-		              &device);
-	if (err != 0)
-		return err;
-	/* The addresses are aligned; this is about memory that starts at an odd place here. */
-	if ((uintptr_t)desc % 8 != 0 ||
-	    (uintptr_t)driver % 4 != (vq->packed ? 0 : vq->driver_addr % 4) ||
-	    (uintptr_t)device % 4 != 0)
-		return VIRTQ_EFAULT;
-	vq->desc = desc;
-	vq->driver = driver;
-	vq->device = device;
-	return 0;
-}
-
-static void take_config(struct virtq_dev *vq, const struct virtq_dev_config *cfg)
-{
-	const struct virtq_state *s = &cfg->state;
-	const struct virtq_features *f = &cfg->features;
-
-	*vq = (struct virtq_dev){
-		.size = s->size,
-		.packed = (uint8_t)virtq_features_has(f, VIRTQ_F_RING_PACKED),
-		.indirect = (uint8_t)virtq_features_has(f, VIRTQ_F_INDIRECT_DESC),
-		.event_idx = (uint8_t)virtq_features_has(f, VIRTQ_F_EVENT_IDX),
-		.in_order = (uint8_t)virtq_features_has(f, VIRTQ_F_IN_ORDER),
-		.max_chain = cfg->max_chain > s->size ? cfg->max_chain : s->size,
-		.busy = cfg->scratch,
-		.platform = cfg->platform,
-		.desc_addr = s->desc,
-		.driver_addr = s->driver,
-		.device_addr = s->device,
-		.used_log = cfg->used_log,
-		.used_log_set = (cfg->flags & VIRTQ_DEV_USED_LOG) != 0,
-		.signalled_known = (s->flags & VIRTQ_STATE_SIGNALLED) != 0,
-		.unsignalled = s->unsignalled,
-		.armed = 1, /* memory of a fresh ring asks for notifications */
-	};
-	__builtin_memset(vq->busy, 0, busy_bytes(s->size));
-	if (vq->in_order) {
-		vq->done = (struct virtq_dev_done *)((uint8_t *)cfg->scratch + busy_bytes(s->size));
-		__builtin_memset(vq->done, 0, done_bytes(cfg));
-	}
-	if (virtq_features_has(f, VIRTQ_F_ACCESS_PLATFORM) && cfg->xlat != NULL) {
-		vq->xlat = cfg->xlat;
-		vq->xlat_cache = cfg->xlat_cache;
-		vq->xlat_entries = cfg->xlat_entries;
-		for (uint32_t i = 0; i < vq->xlat_entries; i++)
-			vq->xlat_cache[i].len = 0;
-	}
-}
-
-/*
- * Each border between regions can cut one buffer of an honest chain; translation cuts at every page. Others size their
- * memory by this, so a later map does not change it.
- */
-static uint32_t piece_limit(const struct virtq_dev *vq, const struct virtq_mem *mem)
-{
-	uint32_t borders;
-
-	if (vq->dma != NULL)
-		return vq->max_chain;
-	borders = mem->count > VIRTQ_DEV_BORDERS ? mem->count : VIRTQ_DEV_BORDERS;
-	return vq->xlat != NULL ? vq->max_chain * 4 + borders + 1024 : vq->max_chain + borders;
-}
-
-int virtq_dev_init_sized(struct virtq_dev *vq, size_t vq_size, const struct virtq_dev_config *cfg)
-{
-	struct virtq_dev fresh;
-	int err;
-
-	if (vq_size < sizeof(*vq) || !config_ok(cfg))
-		return VIRTQ_EINVAL;
-	if (!layout_built(cfg))
-		return VIRTQ_ENOTSUP;
-	err = virtq_state_check(&cfg->state, &cfg->features);
-	if (err != 0)
-		return err;
-	take_config(&fresh, cfg);
-	if (cfg->dma != NULL) {
-		err = virtq_dma_init(&fresh, cfg,
-		                     (uint8_t *)cfg->scratch + busy_bytes(fresh.size) + done_bytes(cfg));
-	} else {
-		err = dev_map_ring(&fresh, cfg->mem);
-		if (err == 0)
-			err = LAYOUT(&fresh, start, &fresh, &cfg->state);
-	}
-	if (err != 0)
-		return err;
-	fresh.max_iov = piece_limit(&fresh, cfg->mem);
-	fresh.maps[0].mem = cfg->mem;
-	if (cfg->mem != NULL)
-		virtq_mem_ref(cfg->mem);
-	*vq = fresh;
-	return 0;
-}
-
-int virtq_dev_fini(struct virtq_dev *vq)
-{
-	if (vq->inflight > 0 || (vq->dma != NULL && virtq_dma_busy(vq)))
-		return VIRTQ_EBUSY;
-	for (unsigned i = 0; i < VIRTQ_DEV_MAPS; i++) {
-		if (vq->maps[i].mem != NULL)
-			virtq_mem_unref(vq->maps[i].mem);
-		vq->maps[i].mem = NULL;
-	}
-	vq->broken = DEV_BROKEN;
-	return 0;
-}
-
-int virtq_dev_state(const struct virtq_dev *vq, struct virtq_state *out)
-{
-	if (vq->inflight > 0 || (!vq->packed && vq->used != vq->used_shown) || vq->held)
-		return VIRTQ_EBUSY;
-	*out = (struct virtq_state){
-		.desc = vq->desc_addr,
-		.driver = vq->driver_addr,
-		.device = vq->device_addr,
-		.size = vq->size,
-		.unsignalled = vq->unsignalled,
-		.flags = vq->signalled_known ? VIRTQ_STATE_SIGNALLED : 0,
-	};
-	if (vq->dma != NULL)
-		virtq_dma_state(vq, out);
-	else
-		LAYOUT(vq, state, vq, out);
-	return 0;
-}
-
 uint32_t virtq_dev_inflight(const struct virtq_dev *vq)
 {
 	return vq->inflight;
@@ -239,40 +20,6 @@ static void map_settle(struct virtq_dev *vq, unsigned i)
 		vq->maps[i].mem = NULL;
 		virtq_mem_unref(mem);
 	}
-}
-
-int virtq_dev_set_mem(struct virtq_dev *vq, struct virtq_mem *mem)
-{
-	unsigned old = vq->cur_map, i = 0;
-	int err;
-
-	if (mem == NULL || vq->dma != NULL || vq->broken == DEV_UNMAPPED)
-		return VIRTQ_EINVAL;
-	if (vq->maps[old].out == 0) {
-		i = old; /* nobody needs the old one any more */
-	} else {
-		while (i < VIRTQ_DEV_MAPS && vq->maps[i].mem != NULL)
-			i++;
-		if (i == VIRTQ_DEV_MAPS)
-			return VIRTQ_EAGAIN;
-	}
-	err = dev_map_ring(vq, mem);
-	if (err != 0)
-		return err;
-	virtq_mem_ref(mem);
-	if (vq->maps[i].mem != NULL)
-		virtq_mem_unref(vq->maps[i].mem);
-	vq->maps[i].mem = mem;
-	vq->cur_map = (uint8_t)i;
-	return 0;
-}
-
-int virtq_dev_uses_mem(const struct virtq_dev *vq, const struct virtq_mem *mem)
-{
-	for (unsigned i = 0; i < VIRTQ_DEV_MAPS; i++)
-		if (vq->maps[i].mem == mem && mem != NULL)
-			return 1;
-	return 0;
 }
 
 int virtq_dev_fetch(struct virtq_dev *vq, uint32_t max)
@@ -309,13 +56,12 @@ int virtq_dev_pop_seg(struct virtq_dev *vq, struct virtq_chain *chains, uint32_t
 
 static inline int is_out(const struct virtq_dev *vq, const struct virtq_chain *c)
 {
-	return c->id < vq->size && busy_test(vq, c->id) && c->map < VIRTQ_DEV_MAPS && c->seq < vq->size;
+	return c->id < vq->size && vq->owner[c->id] != OWNER_NONE;
 }
 
-static void mark_chain(struct virtq_dev *vq, const struct virtq_chain *c)
+static void mark_chain(struct virtq_dev *vq, const struct virtq_chain *c,
+                       const struct virtq_mem *mem)
 {
-	const struct virtq_mem *mem = vq->maps[c->map].mem;
-
 	if (vq->dma == NULL)
 		virtq_mem_mark_iov(mem, c->iov + c->nread, c->nwrite);
 	for (uint32_t i = c->nread; vq->dma != NULL && i < c->nread + c->nwrite; i++)
@@ -332,21 +78,25 @@ static int take_back(struct virtq_dev *vq, const struct virtq_chain *chains,
 	for (uint32_t i = 0; i < n; i++) {
 		const struct virtq_chain *c = &chains[i];
 
-		if (unlikely(!is_out(vq, c) || (written != NULL && written[i] > c->write_bytes))) {
+		if (!is_out(vq, c) || vq->owner[c->id] & OWNER_GOING ||
+		    (written != NULL && written[i] > c->write_bytes)) {
 			while (i-- > 0)
-				busy_set(vq, chains[i].id);
+				vq->owner[chains[i].id] ^= OWNER_GOING;
 			return VIRTQ_EINVAL;
 		}
-		busy_clear(vq, c->id); /* a second mention in the same burst is refused too */
+		vq->owner[c->id] |= OWNER_GOING; /* a second mention in the same burst is refused too */
 	}
 	for (uint32_t i = 0; i < n; i++) {
 		const struct virtq_chain *c = &chains[i];
+		unsigned owner = vq->owner[c->id] ^ OWNER_GOING;
+		unsigned map = owner == OWNER_NOW ? vq->cur_map : owner - OWNER_OLD;
 
-		if (unlikely(mem_log(vq->maps[c->map].mem) != NULL))
-			mark_chain(vq, c);
-		vq->maps[c->map].out--;
-		if (unlikely(c->map != vq->cur_map))
-			map_settle(vq, c->map);
+		if (mem_log(vq->maps[map].mem) != NULL)
+			mark_chain(vq, c, vq->maps[map].mem);
+		vq->owner[c->id] = OWNER_NONE;
+		vq->maps[map].out--;
+		if (map != vq->cur_map)
+			map_settle(vq, map);
 	}
 	vq->inflight = (uint16_t)(vq->inflight - n);
 	return 0;
@@ -354,17 +104,10 @@ static int take_back(struct virtq_dev *vq, const struct virtq_chain *chains,
 
 static int is_last_popped(const struct virtq_dev *vq, const struct virtq_chain *chains, uint32_t n)
 {
-	uint16_t seq;
-
-	if (n == 0 || n > vq->inflight || !is_out(vq, &chains[0]))
-		return 0;
-	seq = chains[0].seq;
-	for (uint32_t i = 0; i < n; i++) {
-		if (!is_out(vq, &chains[i]) || chains[i].seq != seq)
+	for (uint32_t i = 0; i < n; i++)
+		if (!is_out(vq, &chains[i]) || chains[i].seq != vq->seq - n + i)
 			return 0;
-		seq = seq_next(vq, seq);
-	}
-	return seq == vq->seq;
+	return n <= vq->inflight;
 }
 
 int virtq_dev_unpop(struct virtq_dev *vq, const struct virtq_chain *chains, uint32_t n)
@@ -378,7 +121,7 @@ int virtq_dev_unpop(struct virtq_dev *vq, const struct virtq_chain *chains, uint
 	err = take_back(vq, chains, NULL, n);
 	if (err != 0)
 		return err;
-	vq->seq = chains[0].seq;
+	vq->seq -= n;
 	if (vq->dma != NULL)
 		virtq_dma_unpop(vq, chains, n);
 	else
@@ -386,44 +129,56 @@ int virtq_dev_unpop(struct virtq_dev *vq, const struct virtq_chain *chains, uint
 	return 0;
 }
 
-static inline void use(struct virtq_dev *vq, uint16_t id, uint16_t ndesc, uint32_t written)
+static void use(struct virtq_dev *vq, uint16_t id, uint16_t more, uint32_t written)
 {
-	if (unlikely(vq->dma != NULL))
-		virtq_dma_use(vq, id, ndesc, written);
+	if (vq->dma != NULL)
+		virtq_dma_use(vq, id, more, written);
 	else
-		LAYOUT(vq, use, vq, id, ndesc, written);
+		LAYOUT(vq, use, vq, id, more, written);
 }
 
 /* IN_ORDER (section 2.7.9, 2.8.9): keep what is done until everything popped before it is done too. */
 static void use_in_order(struct virtq_dev *vq, const struct virtq_chain *c, uint32_t written)
 {
-	struct virtq_dev_done *d = &vq->done[c->seq];
+	struct virtq_dev_done *d = &vq->done[c->seq & vq->done_mask];
 
-	*d = (struct virtq_dev_done){.written = written, .id = c->id, .ndesc = c->ndesc, .ready = 1};
-	for (d = &vq->done[vq->seq_used]; d->ready; d = &vq->done[vq->seq_used]) {
+	*d = (struct virtq_dev_done){.written = written, .id = c->id, .more = c->more, .ready = 1};
+	for (d = &vq->done[vq->seq_used & vq->done_mask]; d->ready;
+	     d = &vq->done[vq->seq_used & vq->done_mask]) {
 		d->ready = 0;
-		vq->seq_used = seq_next(vq, vq->seq_used);
-		use(vq, d->id, d->ndesc, d->written);
+		vq->seq_used++;
+		use(vq, d->id, d->more, d->written);
 	}
+}
+
+/* Push chains of whatever kind, of whatever maps. */
+static int push_any(struct virtq_dev *vq, const struct virtq_chain *chains, const uint32_t *written,
+                    uint32_t n)
+{
+	int err = take_back(vq, chains, written, n);
+
+	if (err != 0)
+		return err;
+	if (vq->broken)
+		return VIRTQ_EBROKEN;
+	for (uint32_t i = 0; i < n; i++) {
+		if (vq->in_order)
+			use_in_order(vq, &chains[i], written[i]);
+		else
+			use(vq, chains[i].id, chains[i].more, written[i]);
+	}
+	return 0;
 }
 
 int virtq_dev_push(struct virtq_dev *vq, const struct virtq_chain *chains, const uint32_t *written,
                    uint32_t n)
 {
-	int err = take_back(vq, chains, written, n);
-
-	if (unlikely(err != 0))
-		return err;
-	if (unlikely(vq->broken))
-		return VIRTQ_EBROKEN;
-	if (vq->in_order) {
-		for (uint32_t i = 0; i < n; i++)
-			use_in_order(vq, &chains[i], written[i]);
+#ifdef DEV_BURSTS
+	if (likely(dev_bursts(vq) && !vq->broken && !vq->in_order && !dev_logging(vq)) &&
+	    LAYOUT(vq, push, vq, chains, written, n) == 0)
 		return 0;
-	}
-	for (uint32_t i = 0; i < n; i++)
-		use(vq, chains[i].id, chains[i].ndesc, written[i]);
-	return 0;
+#endif
+	return push_any(vq, chains, written, n);
 }
 
 int virtq_dev_release(struct virtq_dev *vq, const struct virtq_chain *chains, uint32_t n)

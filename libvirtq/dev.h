@@ -17,11 +17,11 @@
 	((vq)->packed ? packed_##name(__VA_ARGS__) : split_##name(__VA_ARGS__))
 #endif
 
-/* A completion that IN_ORDER holds back. One for each place in the order of popping. */
+/* A completion that IN_ORDER holds back. Their number is a power of two, found by the order of popping. */
 struct virtq_dev_done {
 	uint32_t written;
 	uint16_t id;
-	uint16_t ndesc;
+	uint16_t more;
 	uint16_t ready;
 	uint16_t reserved;
 };
@@ -49,37 +49,99 @@ static inline int dev_logging(const struct virtq_dev *vq)
 	return mem_log(dev_mem(vq)) != NULL;
 }
 
-static inline uint32_t busy_bit(uint16_t id)
-{
-	return (uint32_t)1 << (id % 32);
-}
+/*
+ * What vq->owner says of a head or id: nothing is out under it; a chain of the current map is; or one of the map
+ * OWNER_OLD + n. GOING is set for chains that are about to be taken back.
+ */
+enum { OWNER_NONE = 0, OWNER_NOW = 1, OWNER_OLD = 2, OWNER_GOING = 0x80 };
 
-static inline int busy_test(const struct virtq_dev *vq, uint16_t id)
+/* Whether a head or id may come: it is one of the ring's, and not out already. */
+static inline int head_check(const struct virtq_dev *vq, uint16_t head)
 {
-	return (vq->busy[id / 32] & busy_bit(id)) != 0;
-}
-
-static inline void busy_set(struct virtq_dev *vq, uint16_t id)
-{
-	vq->busy[id / 32] |= busy_bit(id);
-}
-
-static inline void busy_clear(struct virtq_dev *vq, uint16_t id)
-{
-	vq->busy[id / 32] &= ~busy_bit(id);
-}
-
-/* The next place in the order of popping: 0 to size - 1, by compare, since packed sizes are any number. */
-static inline uint16_t seq_next(const struct virtq_dev *vq, uint16_t seq)
-{
-	return (uint16_t)(seq + 1) == vq->size ? 0 : (uint16_t)(seq + 1);
+	if (unlikely(head >= vq->size))
+		return VIRTQ_FAULT_HEAD;
+	return unlikely(vq->owner[head] != OWNER_NONE) ? VIRTQ_FAULT_DUPLICATE : 0;
 }
 
 /* Account for a chain that is popped whole. */
 static inline void chain_out(struct virtq_dev *vq, uint16_t id)
 {
-	busy_set(vq, id);
-	vq->seq = seq_next(vq, vq->seq);
+	vq->owner[id] = OWNER_NOW;
+	vq->seq++;
+}
+
+/* Account for n of them together, when the burst has ended. */
+static inline void chains_out(struct virtq_dev *vq, uint32_t n)
+{
+	vq->inflight = (uint16_t)(vq->inflight + n);
+	vq->maps[vq->cur_map].out += n;
+}
+
+/*
+ * Bursts of plain chains go a short way: one descriptor, a buffer that the index of regions knows, coherent memory.
+ * Small machines save its text and go the general way with every chain.
+ */
+#if VIRTQ_MEM_INDEX > 0 && !defined(VIRTQ_NO_BURSTS)
+#define DEV_BURSTS 1
+
+static inline int dev_bursts(const struct virtq_dev *vq)
+{
+	return vq->plain && vq->platform == NULL;
+}
+
+/*
+ * chain_fill() for a chain of one descriptor of so many bytes, with the flag WRITE or none. There is no branch:
+ * requests in and out may alternate.
+ */
+static inline void chain_fill_plain(struct virtq_chain *c, struct virtq_iov *iov, void *base,
+                                    uint32_t len, size_t write, uint16_t id, uint32_t seq)
+{
+	uint8_t *side = (uint8_t *)c + sizeof(uint32_t) / VIRTQ_DESC_WRITE * write;
+
+	iov->base = base;
+	iov->len = len;
+	c->iov = iov;
+	c->nread = c->nwrite = 0;
+	c->read_bytes = c->write_bytes = 0;
+	*(uint32_t *)(void *)(side + offsetof(struct virtq_chain, nread)) = 1;
+	*(uint32_t *)(void *)(side + offsetof(struct virtq_chain, read_bytes)) = len;
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+	c->id = id;
+	c->more = 0;
+#else
+	/* Both at once. */
+	__builtin_memcpy((uint8_t *)c + offsetof(struct virtq_chain, id), &(uint32_t){id}, 4);
+#endif
+	c->seq = seq;
+}
+
+/* Whether a chain, whose id was read already, may be pushed the short way: it is out, under the current map. */
+static inline int push_plain_ok(const uint8_t *owner, uint32_t size, const struct virtq_chain *c,
+                                uint32_t id, uint32_t written)
+{
+	return id < size && owner[id] == OWNER_NOW && written <= c->write_bytes;
+}
+
+/* n chains of the current map are back. */
+static inline void chains_back(struct virtq_dev *vq, uint32_t n)
+{
+	vq->inflight = (uint16_t)(vq->inflight - n);
+	vq->maps[vq->cur_map].out -= n;
+}
+#endif
+
+/* What a walk needs to be told of the next chain: how it begins. */
+struct next {
+	struct desc d;
+	uint16_t head;
+	int err; /* of its head: a fault reason */
+};
+
+/* Begin to walk another chain. */
+static inline void walk_begin(struct walk *w)
+{
+	w->nread = w->nwrite = w->count = 0;
+	w->read_bytes = w->write_bytes = 0;
 }
 
 /* A chain is whole: whether it has no more pieces than virtq_dev_max_iov() promises. */
@@ -169,7 +231,9 @@ void split_state(const struct virtq_dev *vq, struct virtq_state *out);
 int split_pop(struct virtq_dev *vq, struct virtq_chain *chains, uint32_t max, struct virtq_iov *iov,
               uint32_t niov);
 void split_unpop(struct virtq_dev *vq, const struct virtq_chain *chains, uint32_t n);
-void split_use(struct virtq_dev *vq, uint16_t id, uint16_t ndesc, uint32_t written);
+int split_push(struct virtq_dev *vq, const struct virtq_chain *chains, const uint32_t *written,
+               uint32_t n);
+void split_use(struct virtq_dev *vq, uint16_t id, uint16_t more, uint32_t written);
 void split_publish(struct virtq_dev *vq);
 int split_should_interrupt(struct virtq_dev *vq);
 int split_arm(struct virtq_dev *vq);
@@ -180,7 +244,9 @@ void packed_state(const struct virtq_dev *vq, struct virtq_state *out);
 int packed_pop(struct virtq_dev *vq, struct virtq_chain *chains, uint32_t max,
                struct virtq_iov *iov, uint32_t niov);
 void packed_unpop(struct virtq_dev *vq, const struct virtq_chain *chains, uint32_t n);
-void packed_use(struct virtq_dev *vq, uint16_t id, uint16_t ndesc, uint32_t written);
+int packed_push(struct virtq_dev *vq, const struct virtq_chain *chains, const uint32_t *written,
+                uint32_t n);
+void packed_use(struct virtq_dev *vq, uint16_t id, uint16_t more, uint32_t written);
 void packed_publish(struct virtq_dev *vq);
 int packed_should_interrupt(struct virtq_dev *vq);
 int packed_arm(struct virtq_dev *vq);

@@ -4,10 +4,6 @@
 
 #if !defined(VIRTQ_NO_DEVICE) && !defined(VIRTQ_NO_PACKED)
 
-#define LEN_AT   8
-#define ID_AT    12
-#define FLAGS_AT 14
-
 static inline uint8_t *desc_at(const struct virtq_dev *vq, uint16_t place)
 {
 	return vq->desc + (size_t)place * VIRTQ_DESC_BYTES;
@@ -64,72 +60,147 @@ static int walk_rest(struct walk *w, struct list *l)
 	return 0;
 }
 
-/* Walk the list at the avail place. -1: nothing is available there. */
-static inline int walk_list(struct walk *w, struct list *l)
-{
-	struct virtq_dev *vq = w->vq;
-	const uint8_t *p = desc_at(vq, vq->avail);
-	struct desc d;
-	int err;
+/* Nothing is available at the avail place. */
+#define NOTHING (-1)
 
-	cache_invalidate(vq->platform, p, VIRTQ_DESC_BYTES);
-	d.flags = shared_load16(p + FLAGS_AT);
-	if (!is_avail(d.flags, vq->avail_wrap))
-		return -1;
+/* How the next list begins, once its flags are read. next->err is NOTHING where there is none. */
+static void next_rest(struct virtq_dev *vq, const uint8_t *p, uint16_t flags, struct next *next)
+{
+	next->err = NOTHING;
+	if (!is_avail(flags, vq->avail_wrap))
+		return;
 	/* The rest after the flags; pairs with the driver's barrier before it writes them. */
 	read_barrier(vq->platform);
-	d.addr = shared_load64(p);
-	d.len = shared_load32(p + LEN_AT);
-	d.extra = shared_load16(p + ID_AT);
-	*l = (struct list){.id = d.extra, .slots = 1};
+	next->d = (struct desc){shared_load64(p), shared_load32(p + DESC_LEN), flags,
+	                        shared_load16(p + DESC_ID)};
+	next->err = 0;
+}
+
+static void next_load(struct virtq_dev *vq, struct next *next)
+{
+	const uint8_t *p = desc_at(vq, vq->avail);
+
+	cache_invalidate(vq->platform, p, VIRTQ_DESC_BYTES);
+	next_rest(vq, p, shared_load16(p + DESC_FLAGS), next);
+}
+
+/* Follow a list from its first descriptor. */
+static int walk_list(struct walk *w, const struct desc *d, struct list *l)
+{
+	struct virtq_dev *vq = w->vq;
+	int err;
+
+	*l = (struct list){.id = d->extra, .slots = 1};
 	if (unlikely(vq->slots_out >= vq->size))
 		return VIRTQ_FAULT_TOO_MANY; /* it was used for what is still out */
-	if (unlikely(d.flags & VIRTQ_DESC_INDIRECT)) {
-		if (d.flags & VIRTQ_DESC_NEXT)
+	if (d->flags & VIRTQ_DESC_INDIRECT) {
+		if (d->flags & VIRTQ_DESC_NEXT)
 			return VIRTQ_FAULT_INDIRECT_FLAGS;
-		return chain_indirect(w, &d, 1);
+		return chain_indirect(w, d, 1);
 	}
-	err = chain_add(w, &d);
-	if (likely(err == 0) && unlikely(d.flags & VIRTQ_DESC_NEXT))
+	err = chain_add(w, d);
+	if (err == 0 && d->flags & VIRTQ_DESC_NEXT)
 		err = walk_rest(w, l);
 	return err;
 }
 
-static inline int id_check(const struct virtq_dev *vq, uint16_t id)
+#ifdef DEV_BURSTS
+/* Up to n plain chains up to the end of the ring, as for a split one. Where it ends early, next is how it goes on. */
+NOINLINE uint32_t pop_plain(struct virtq_dev *vq, struct virtq_chain *chains, struct virtq_iov *iov,
+                            uint32_t n, struct next *next)
 {
-	if (unlikely(id >= vq->size))
-		return VIRTQ_FAULT_HEAD;
-	return unlikely(busy_test(vq, id)) ? VIRTQ_FAULT_DUPLICATE : 0;
+	const struct virtq_mem *mem = dev_mem(vq);
+	const uint8_t *first = desc_at(vq, vq->avail), *p = first;
+	const uint8_t *end = p + (size_t)n * VIRTQ_DESC_BYTES;
+	const uint32_t plain = vq->avail_wrap ? VIRTQ_DESC_AVAIL : VIRTQ_DESC_USED;
+	uint32_t size = vq->size, shift = mem->index_shift, seq = vq->seq;
+	uint8_t *owner = vq->owner;
+
+	for (; p != end; p += VIRTQ_DESC_BYTES, chains++, iov++, seq++) {
+		uint32_t flags = shared_load16(p + DESC_FLAGS), len, id;
+		void *base = NULL;
+		uint64_t addr;
+
+		if (unlikely((flags & ~(uint32_t)VIRTQ_DESC_WRITE) != plain)) {
+			next_rest(vq, p, (uint16_t)flags, next);
+			break;
+		}
+		/* The rest after the flags; pairs with the driver's barrier before it writes them. */
+		read_barrier(NULL);
+		addr = shared_load64(p);
+		len = shared_load32(p + DESC_LEN);
+		id = shared_load16(p + DESC_ID);
+		if (unlikely(id >= size) || unlikely(owner[id] != OWNER_NONE) ||
+		    unlikely(!mem_plain(mem, shift, addr, len, &base))) {
+			next->err = 0;
+			next->d = (struct desc){addr, len, (uint16_t)flags, (uint16_t)id};
+			break;
+		}
+		owner[id] = OWNER_NOW;
+		chain_fill_plain(chains, iov, base, len, flags & VIRTQ_DESC_WRITE, (uint16_t)id, seq);
+	}
+	n = (uint32_t)((size_t)(p - first) / VIRTQ_DESC_BYTES);
+	advance(vq, &vq->avail, &vq->avail_wrap, n);
+	vq->slots_out = (uint16_t)(vq->slots_out + n);
+	vq->seq = seq;
+	return n;
 }
+
+/* How many places there are for plain chains before the end of the ring, or before those that are out. */
+static uint32_t plain_room(const struct virtq_dev *vq, uint32_t n)
+{
+	uint32_t end = (uint32_t)vq->size - vq->avail, left = (uint32_t)vq->size - vq->slots_out;
+
+	if (!dev_bursts(vq))
+		return 0;
+	if (n > end)
+		n = end;
+	return n < left ? n : left;
+}
+#endif
 
 int packed_pop(struct virtq_dev *vq, struct virtq_chain *chains, uint32_t max,
                struct virtq_iov *iov, uint32_t niov)
 {
 	struct walk w = {.vq = vq, .mem = dev_mem(vq), .iov = iov, .left = niov};
-	uint32_t popped = 0;
 	struct list l = {.id = 0xffff};
+	struct next next;
+	uint32_t popped = 0;
 	int err = 0;
 
-	for (; popped < max; popped++) {
-		struct virtq_iov *first = w.iov;
+	while (popped < max) {
+		struct virtq_iov *first;
+#ifdef DEV_BURSTS
+		uint32_t room = plain_room(vq, max - popped < w.left ? max - popped : w.left);
+		uint32_t plain = pop_plain(vq, &chains[popped], w.iov, room, &next);
 
-		w.nread = w.nwrite = w.count = 0;
-		w.read_bytes = w.write_bytes = 0;
-		err = walk_list(&w, &l);
+		popped += plain;
+		w.iov += plain;
+		w.left -= plain;
+		if (room > 0 && plain == room)
+			continue;
+		if (room == 0)
+#endif
+			next_load(vq, &next);
+		first = w.iov;
+		walk_begin(&w);
+		err = next.err;
 		if (err == 0)
-			err = id_check(vq, l.id);
+			err = walk_list(&w, &next.d, &l);
+		if (err == 0)
+			err = head_check(vq, l.id);
 		if (err == 0)
 			err = pieces_check(&w);
 		if (unlikely(err != 0))
 			break;
-		chain_fill(&chains[popped], &w, first, l.id, l.slots);
+		chain_fill(&chains[popped], &w, first, l.id, (uint16_t)(l.slots - 1));
 		chain_out(vq, l.id);
 		advance(vq, &vq->avail, &vq->avail_wrap, l.slots);
 		vq->slots_out = (uint16_t)(vq->slots_out + l.slots);
+		popped++;
 	}
-	vq->inflight = (uint16_t)(vq->inflight + popped);
-	vq->maps[vq->cur_map].out += popped;
-	return err == 0 || err == -1 ? (int)popped : pop_failed(vq, err, l.id, popped);
+	chains_out(vq, popped);
+	return err == 0 || err == NOTHING ? (int)popped : pop_failed(vq, err, l.id, popped);
 }
 
 void packed_unpop(struct virtq_dev *vq, const struct virtq_chain *chains, uint32_t n)
@@ -137,7 +208,7 @@ void packed_unpop(struct virtq_dev *vq, const struct virtq_chain *chains, uint32
 	uint32_t slots = 0;
 
 	for (uint32_t i = 0; i < n; i++)
-		slots += chains[i].ndesc;
+		slots += chains[i].more + 1u;
 	if (slots > vq->avail) {
 		vq->avail_wrap ^= 1;
 		vq->avail = (uint16_t)(vq->avail + vq->size - slots);
@@ -151,17 +222,17 @@ void packed_unpop(struct virtq_dev *vq, const struct virtq_chain *chains, uint32
  * Write a used descriptor. The first one since the last publish keeps its old flags until then, so that the driver,
  * which reads in ring order, sees all of them at once.
  */
-void packed_use(struct virtq_dev *vq, uint16_t id, uint16_t ndesc, uint32_t written)
+void packed_use(struct virtq_dev *vq, uint16_t id, uint16_t more, uint32_t written)
 {
 	uint8_t *p = desc_at(vq, vq->used);
 	uint16_t flags = vq->used_wrap ? VIRTQ_DESC_AVAIL | VIRTQ_DESC_USED : 0;
 
 	if (written > 0)
 		flags |= VIRTQ_DESC_WRITE;
-	shared_store32(p + LEN_AT, written);
-	shared_store16(p + ID_AT, id);
+	shared_store32(p + DESC_LEN, written);
+	shared_store16(p + DESC_ID, id);
 	if (vq->held) {
-		shared_store16(p + FLAGS_AT, flags);
+		shared_store16(p + DESC_FLAGS, flags);
 		cache_clean(vq->platform, p, VIRTQ_DESC_BYTES);
 	} else {
 		vq->held = 1;
@@ -170,10 +241,93 @@ void packed_use(struct virtq_dev *vq, uint16_t id, uint16_t ndesc, uint32_t writ
 	}
 	if (dev_logging(vq))
 		dev_mark_desc(vq, (uint32_t)vq->used * VIRTQ_DESC_BYTES, VIRTQ_DESC_BYTES);
-	advance(vq, &vq->used, &vq->used_wrap, ndesc);
-	vq->slots_out = (uint16_t)(vq->slots_out - ndesc);
-	vq->held_slots = (uint16_t)(vq->held_slots + ndesc);
+	advance(vq, &vq->used, &vq->used_wrap, more + 1u);
+	vq->slots_out = (uint16_t)(vq->slots_out - more - 1);
+	vq->held_slots = (uint16_t)(vq->held_slots + more + 1);
 }
+
+#ifdef DEV_BURSTS
+/*
+ * Write used descriptors for up to n chains of one place each, no further than the end of the ring, none of them the
+ * first since the last publish. Returns how many it were: it ends before a chain that is anything else.
+ */
+NOINLINE uint32_t push_plain(struct virtq_dev *vq, const struct virtq_chain *c,
+                             const uint32_t *written, uint32_t n)
+{
+	uint32_t size = vq->size, end = size - vq->used;
+	uint32_t flags = (vq->used_wrap ? VIRTQ_DESC_AVAIL | VIRTQ_DESC_USED : 0u) << 16;
+	uint32_t wrote = flags | (uint32_t)VIRTQ_DESC_WRITE << 16;
+	uint8_t *p = desc_at(vq, vq->used), *owner = vq->owner;
+	const struct virtq_chain *first = c, *last = c + (n < end ? n : end);
+
+	for (; c != last; c++, written++, p += VIRTQ_DESC_BYTES) {
+		uint32_t len = *written, id = c->id;
+
+		if (unlikely(c->more != 0) || unlikely(!push_plain_ok(owner, size, c, id, len)))
+			break;
+		owner[id] = OWNER_NONE;
+		shared_store32(p + DESC_LEN, len);
+		shared_store32(p + DESC_ID, (len > 0 ? wrote : flags) | id);
+	}
+	n = (uint32_t)(c - first);
+	advance(vq, &vq->used, &vq->used_wrap, n);
+	vq->slots_out = (uint16_t)(vq->slots_out - n);
+	vq->held_slots = (uint16_t)(vq->held_slots + n);
+	return n;
+}
+
+/* Where used descriptors go. */
+struct used_at {
+	uint16_t used, slots_out, held_slots;
+	uint8_t wrap, held;
+};
+
+/* A push that is refused halfway: its descriptors say again that they are the device's, and its chains are out. */
+static void push_undo(struct virtq_dev *vq, const struct used_at *from,
+                      const struct virtq_chain *chains, uint32_t n)
+{
+	uint16_t place = from->used;
+	uint8_t wrap = from->wrap;
+
+	for (uint32_t i = 0; i < n; i++) {
+		if (i > 0 || from->held)
+			shared_store16(desc_at(vq, place) + DESC_FLAGS,
+			               wrap ? VIRTQ_DESC_AVAIL : VIRTQ_DESC_USED);
+		vq->owner[chains[i].id] = OWNER_NOW;
+		advance(vq, &place, &wrap, chains[i].more + 1u);
+	}
+	vq->used = from->used;
+	vq->used_wrap = from->wrap;
+	vq->held = from->held;
+	vq->held_slots = from->held_slots;
+	vq->slots_out = from->slots_out;
+}
+
+int packed_push(struct virtq_dev *vq, const struct virtq_chain *chains, const uint32_t *written,
+                uint32_t n)
+{
+	const struct used_at from = {.used = vq->used,
+	                             .slots_out = vq->slots_out,
+	                             .held_slots = vq->held_slots,
+	                             .wrap = vq->used_wrap,
+	                             .held = vq->held};
+
+	for (uint32_t i = 0; i < n; i++) {
+		if (vq->held)
+			i += push_plain(vq, &chains[i], &written[i], n - i);
+		if (i == n)
+			break;
+		if (!push_plain_ok(vq->owner, vq->size, &chains[i], chains[i].id, written[i])) {
+			push_undo(vq, &from, chains, i);
+			return VIRTQ_EINVAL;
+		}
+		vq->owner[chains[i].id] = OWNER_NONE;
+		packed_use(vq, chains[i].id, chains[i].more, written[i]);
+	}
+	chains_back(vq, n);
+	return 0;
+}
+#endif
 
 void packed_publish(struct virtq_dev *vq)
 {
@@ -183,7 +337,7 @@ void packed_publish(struct virtq_dev *vq)
 		return;
 	/* Buffers and the other used descriptors before these flags; pairs with the driver's barrier after them. */
 	write_barrier(vq->platform);
-	shared_store16(p + FLAGS_AT, vq->held_flags);
+	shared_store16(p + DESC_FLAGS, vq->held_flags);
 	cache_clean(vq->platform, p, VIRTQ_DESC_BYTES);
 	if (dev_logging(vq))
 		dev_mark_desc(vq, (uint32_t)vq->held_place * VIRTQ_DESC_BYTES, VIRTQ_DESC_BYTES);
@@ -235,7 +389,7 @@ static void event_store(struct virtq_dev *vq, uint16_t place, uint32_t flags)
 
 int packed_arm(struct virtq_dev *vq)
 {
-	const uint8_t *flags = desc_at(vq, vq->avail) + FLAGS_AT;
+	const uint8_t *flags = desc_at(vq, vq->avail) + DESC_FLAGS;
 
 	if (vq->event_idx)
 		event_store(vq, place_with_wrap(vq->avail, vq->avail_wrap), VIRTQ_EVENT_DESC);

@@ -79,17 +79,16 @@ static inline const uint8_t *desc_at(const struct virtq_dev *vq, uint16_t i)
 	return p;
 }
 
-/* Follow the chain from head. Direct descriptors, and perhaps a final one that points at a table. */
-static inline int walk_chain(struct walk *w, uint16_t head)
+/* Follow a chain from its first descriptor. Direct ones, and perhaps a final one that points at a table. */
+static int walk_chain(struct walk *w, struct desc d)
 {
 	struct virtq_dev *vq = w->vq;
-	uint32_t i = head;
 
 	for (;;) {
-		struct desc d = desc_load(desc_at(vq, (uint16_t)i), 0);
+		uint32_t i = 0;
 		int err;
 
-		if (unlikely(d.flags & VIRTQ_DESC_INDIRECT)) {
+		if (d.flags & VIRTQ_DESC_INDIRECT) {
 			if (d.flags & VIRTQ_DESC_NEXT)
 				return VIRTQ_FAULT_INDIRECT_FLAGS;
 			return chain_indirect(w, &d, 0);
@@ -99,51 +98,118 @@ static inline int walk_chain(struct walk *w, uint16_t head)
 			return err;
 		w->count++;
 		err = chain_next(&d, vq->size, w->count, &i);
-		if (likely(err != 0))
+		if (err != 0)
 			return err == CHAIN_END ? 0 : err;
+		d = desc_load(desc_at(vq, (uint16_t)i), 0);
 	}
 }
 
-static inline int head_check(const struct virtq_dev *vq, uint16_t head)
+/* Read how the next chain begins. */
+static void next_load(struct virtq_dev *vq, struct next *next)
 {
-	if (unlikely(head >= vq->size))
-		return VIRTQ_FAULT_HEAD;
-	return unlikely(busy_test(vq, head)) ? VIRTQ_FAULT_DUPLICATE : 0;
+	next->head = shared_load16(avail_entry(vq, vq->avail));
+	next->err = head_check(vq, next->head);
+	if (next->err == 0)
+		next->d = desc_load(desc_at(vq, next->head), 0);
 }
+
+#ifdef DEV_BURSTS
+/*
+ * Pop up to n plain chains, no further than the end of the ring; what changes is kept in registers. Where it ends
+ * early, next is how the next chain begins.
+ */
+NOINLINE uint32_t pop_plain(struct virtq_dev *vq, struct virtq_chain *chains, struct virtq_iov *iov,
+                            uint32_t n, struct next *next)
+{
+	const struct virtq_mem *mem = dev_mem(vq);
+	const uint8_t *first = avail_entry(vq, vq->avail), *p = first, *end = p + 2 * (size_t)n;
+	uint8_t *owner = vq->owner;
+	uint32_t size = vq->size, shift = mem->index_shift, seq = vq->seq;
+
+	for (; p != end; p += 2, chains++, iov++, seq++) {
+		uint16_t head = shared_load16(p), flags;
+		const uint8_t *desc = vq->desc + (size_t)head * VIRTQ_DESC_BYTES;
+		uint64_t addr;
+		uint32_t len;
+		void *base;
+
+		if (unlikely(head >= size) || unlikely(owner[head] != OWNER_NONE)) {
+			next->head = head;
+			next->err = head_check(vq, head);
+			break;
+		}
+		addr = shared_load64(desc);
+		len = shared_load32(desc + DESC_LEN);
+		flags = shared_load16(desc + SPLIT_DESC_FLAGS);
+		if (unlikely((flags & ~VIRTQ_DESC_WRITE) != 0) ||
+		    unlikely(!mem_plain(mem, shift, addr, len, &base))) {
+			next->head = head;
+			next->err = 0;
+			next->d = (struct desc){addr, len, flags, shared_load16(desc + SPLIT_DESC_NEXT)};
+			break;
+		}
+		owner[head] = OWNER_NOW;
+		chain_fill_plain(chains, iov, base, len, flags, head, seq);
+	}
+	n = (uint32_t)(p - first) / 2;
+	vq->avail = (uint16_t)(vq->avail + n);
+	vq->seq = seq;
+	return n;
+}
+
+static uint32_t plain_room(const struct virtq_dev *vq, uint32_t n)
+{
+	uint32_t end = (uint32_t)vq->size - (vq->avail & (vq->size - 1u));
+
+	if (!dev_bursts(vq))
+		return 0;
+	return n < end ? n : end;
+}
+#endif
 
 int split_pop(struct virtq_dev *vq, struct virtq_chain *chains, uint32_t max, struct virtq_iov *iov,
               uint32_t niov)
 {
 	struct walk w = {.vq = vq, .mem = dev_mem(vq), .iov = iov, .left = niov};
 	int n = available(vq), err = 0;
+	struct next next = {.head = 0xffff};
 	uint32_t popped = 0;
-	uint16_t head = 0xffff;
 
 	if (n <= 0)
 		return n;
 	if (max > (uint32_t)n)
 		max = (uint32_t)n;
-	for (; popped < max; popped++) {
-		struct virtq_iov *first = w.iov;
+	while (popped < max) {
+		struct virtq_iov *first;
 
-		head = shared_load16(avail_entry(vq, vq->avail));
-		err = head_check(vq, head);
-		if (unlikely(err != 0))
-			break;
-		w.nread = w.nwrite = w.count = 0;
-		w.read_bytes = w.write_bytes = 0;
-		err = walk_chain(&w, head);
+#ifdef DEV_BURSTS
+		uint32_t room = plain_room(vq, max - popped < w.left ? max - popped : w.left);
+		uint32_t plain = pop_plain(vq, &chains[popped], w.iov, room, &next);
+
+		popped += plain;
+		w.iov += plain;
+		w.left -= plain;
+		if (room > 0 && plain == room)
+			continue;
+		if (room == 0)
+#endif
+			next_load(vq, &next);
+		first = w.iov;
+		walk_begin(&w);
+		err = next.err;
+		if (likely(err == 0))
+			err = walk_chain(&w, next.d);
 		if (likely(err == 0))
 			err = pieces_check(&w);
 		if (unlikely(err != 0))
 			break;
-		chain_fill(&chains[popped], &w, first, head, 1);
-		chain_out(vq, head);
+		chain_fill(&chains[popped], &w, first, next.head, 0);
+		chain_out(vq, next.head);
 		vq->avail++;
+		popped++;
 	}
-	vq->inflight = (uint16_t)(vq->inflight + popped);
-	vq->maps[vq->cur_map].out += popped;
-	return likely(err == 0) ? (int)popped : pop_failed(vq, err, head, popped);
+	chains_out(vq, popped);
+	return likely(err == 0) ? (int)popped : pop_failed(vq, err, next.head, popped);
 }
 
 void split_unpop(struct virtq_dev *vq, const struct virtq_chain *chains, uint32_t n)
@@ -152,14 +218,46 @@ void split_unpop(struct virtq_dev *vq, const struct virtq_chain *chains, uint32_
 	vq->avail = (uint16_t)(vq->avail - n);
 }
 
-void split_use(struct virtq_dev *vq, uint16_t id, uint16_t ndesc, uint32_t written)
+void split_use(struct virtq_dev *vq, uint16_t id, uint16_t more, uint32_t written)
 {
-	uint32_t elem[2] = {le32(id), le32(written)};
+	uint8_t *entry = vq->device + used_entry(vq, vq->used);
 
-	(void)ndesc;
-	__builtin_memcpy(vq->device + used_entry(vq, vq->used), elem, sizeof(elem));
+	(void)more;
+	shared_store32(entry, id);
+	shared_store32(entry + 4, written);
 	vq->used++;
 }
+
+#ifdef DEV_BURSTS
+int split_push(struct virtq_dev *vq, const struct virtq_chain *chains, const uint32_t *written,
+               uint32_t n)
+{
+	uint8_t *ring = vq->device + 4, *end = ring + VIRTQ_USED_ELEM_BYTES * (size_t)vq->size;
+	uint8_t *p = vq->device + used_entry(vq, vq->used), *owner = vq->owner;
+	const struct virtq_chain *c = chains, *last = c + n;
+	uint32_t size = vq->size;
+
+	for (; c != last; c++, written++) {
+		uint32_t len = *written, id = c->id;
+
+		if (unlikely(!push_plain_ok(owner, size, c, id, len))) {
+			/* Entries that are not shown are nobody's: only what we know of the chains is put back. */
+			while (c-- != chains)
+				owner[c->id] = OWNER_NOW;
+			return VIRTQ_EINVAL;
+		}
+		owner[id] = OWNER_NONE;
+		shared_store32(p, id);
+		shared_store32(p + 4, len);
+		p += VIRTQ_USED_ELEM_BYTES;
+		if (unlikely(p == end))
+			p = ring;
+	}
+	vq->used = (uint16_t)(vq->used + n);
+	chains_back(vq, n);
+	return 0;
+}
+#endif
 
 /* The entries from used_shown to used, in one stretch or two. */
 static void mark_used(struct virtq_dev *vq, uint16_t n)

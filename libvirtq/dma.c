@@ -341,10 +341,10 @@ static int build(struct walk *w, const struct dma_job *job)
 
 static int pop_check(const struct virtq_dev *vq, uint16_t id, uint32_t slots)
 {
-	if (id >= vq->size)
-		return VIRTQ_FAULT_HEAD;
-	if (busy_test(vq, id))
-		return VIRTQ_FAULT_DUPLICATE;
+	int err = head_check(vq, id);
+
+	if (err != 0)
+		return err;
 	return vq->packed && slots + vq->slots_out > vq->size ? VIRTQ_FAULT_TOO_MANY : 0;
 }
 
@@ -352,8 +352,7 @@ static int pop_ready(struct virtq_dev *vq, struct virtq_chain *chains, uint32_t 
                      struct virtq_seg *seg, uint32_t nseg)
 {
 	struct virtq_dev_dma *d = vq->dma;
-	const struct virtq_mem nowhere = {.count = 0};
-	struct walk w = {.vq = vq, .mem = &nowhere, .seg = seg, .left = nseg};
+	struct walk w = {.vq = vq, .seg = seg, .left = nseg};
 	uint32_t popped = 0;
 	uint16_t head = 0xffff;
 	int err = 0;
@@ -371,7 +370,7 @@ static int pop_ready(struct virtq_dev *vq, struct virtq_chain *chains, uint32_t 
 			err = pop_check(vq, head, slots);
 		if (err != 0)
 			break;
-		chain_fill(&chains[popped], &w, NULL, head, slots);
+		chain_fill(&chains[popped], &w, NULL, head, (uint16_t)(slots - 1));
 		chains[popped].seg = start;
 		chain_out(vq, head);
 		if (vq->packed) {
@@ -384,8 +383,7 @@ static int pop_ready(struct virtq_dev *vq, struct virtq_chain *chains, uint32_t 
 		d->first = slot_of(d, 1);
 		d->njobs--;
 	}
-	vq->inflight = (uint16_t)(vq->inflight + popped);
-	vq->maps[vq->cur_map].out += popped;
+	chains_out(vq, popped);
 	return err == 0 ? (int)popped : pop_failed(vq, err, head, popped);
 }
 
@@ -440,10 +438,10 @@ void virtq_dma_unpop(struct virtq_dev *vq, const struct virtq_chain *chains, uin
 	d->at_wrap = vq->avail_wrap;
 }
 
-void virtq_dma_use(struct virtq_dev *vq, uint16_t id, uint16_t ndesc, uint32_t written)
+void virtq_dma_use(struct virtq_dev *vq, uint16_t id, uint16_t more, uint32_t written)
 {
 	if (!vq->broken)
-		DMA_LAYOUT(vq, use, vq, id, ndesc, written);
+		DMA_LAYOUT(vq, use, vq, id, more, written);
 }
 
 void virtq_dma_publish(struct virtq_dev *vq)

@@ -93,7 +93,7 @@ void virtq_dma_done(struct virtq_dev *vq, uint32_t tag, int result);
 int virtq_dma_pop_seg(struct virtq_dev *vq, struct virtq_chain *chains, uint32_t max,
                       struct virtq_seg *seg, uint32_t nseg);
 void virtq_dma_unpop(struct virtq_dev *vq, const struct virtq_chain *chains, uint32_t n);
-void virtq_dma_use(struct virtq_dev *vq, uint16_t id, uint16_t ndesc, uint32_t written);
+void virtq_dma_use(struct virtq_dev *vq, uint16_t id, uint16_t more, uint32_t written);
 void virtq_dma_publish(struct virtq_dev *vq);
 int virtq_dma_should_interrupt(struct virtq_dev *vq);
 int virtq_dma_arm(struct virtq_dev *vq);
@@ -137,7 +137,7 @@ void dma_split_pump(struct virtq_dev *vq);
 int dma_split_look_again(struct virtq_dev *vq);
 int dma_split_more(const struct virtq_dev *vq);
 void dma_split_job(struct virtq_dev *vq, struct dma_job *job);
-void dma_split_use(struct virtq_dev *vq, uint16_t id, uint16_t ndesc, uint32_t written);
+void dma_split_use(struct virtq_dev *vq, uint16_t id, uint16_t more, uint32_t written);
 void dma_split_publish(struct virtq_dev *vq);
 int dma_split_ask(struct virtq_dev *vq);
 int dma_split_wanted(const struct virtq_dev *vq);
@@ -149,7 +149,7 @@ void dma_packed_pump(struct virtq_dev *vq);
 int dma_packed_look_again(struct virtq_dev *vq);
 int dma_packed_more(const struct virtq_dev *vq);
 void dma_packed_job(struct virtq_dev *vq, struct dma_job *job);
-void dma_packed_use(struct virtq_dev *vq, uint16_t id, uint16_t ndesc, uint32_t written);
+void dma_packed_use(struct virtq_dev *vq, uint16_t id, uint16_t more, uint32_t written);
 void dma_packed_publish(struct virtq_dev *vq);
 int dma_packed_ask(struct virtq_dev *vq);
 int dma_packed_wanted(const struct virtq_dev *vq);
@@ -167,13 +167,13 @@ void dma_packed_disarm(struct virtq_dev *vq);
 #define virtq_dma_done(vq, tag, result)  ((void)(vq), (void)(tag), (void)(result))
 #define virtq_dma_pop_seg(vq, chains, max, seg, nseg)                                              \
 	((void)(chains), (void)(max), (void)(seg), (void)(nseg), VIRTQ_EBROKEN)
-#define virtq_dma_unpop(vq, chains, n)        ((void)(vq))
-#define virtq_dma_use(vq, id, ndesc, written) ((void)(vq))
-#define virtq_dma_publish(vq)                 ((void)(vq))
-#define virtq_dma_should_interrupt(vq)        ((void)(vq), 0)
-#define virtq_dma_arm(vq)                     ((void)(vq), VIRTQ_EBROKEN)
-#define virtq_dma_disarm(vq)                  ((void)(vq))
-#define virtq_dma_count(vq, out)              ((void)(vq), (void)(out))
+#define virtq_dma_unpop(vq, chains, n)       ((void)(vq))
+#define virtq_dma_use(vq, id, more, written) ((void)(vq))
+#define virtq_dma_publish(vq)                ((void)(vq))
+#define virtq_dma_should_interrupt(vq)       ((void)(vq), 0)
+#define virtq_dma_arm(vq)                    ((void)(vq), VIRTQ_EBROKEN)
+#define virtq_dma_disarm(vq)                 ((void)(vq))
+#define virtq_dma_count(vq, out)             ((void)(vq), (void)(out))
 
 #endif
 #endif

@@ -224,7 +224,7 @@ static void flush(struct virtq_dev *vq)
 	d->out_n = 0;
 }
 
-void dma_packed_use(struct virtq_dev *vq, uint16_t id, uint16_t ndesc, uint32_t written)
+void dma_packed_use(struct virtq_dev *vq, uint16_t id, uint16_t more, uint32_t written)
 {
 	struct virtq_dev_dma *d = vq->dma;
 	uint16_t flags = vq->used_wrap ? VIRTQ_DESC_AVAIL | VIRTQ_DESC_USED : 0;
@@ -244,9 +244,9 @@ void dma_packed_use(struct virtq_dev *vq, uint16_t id, uint16_t ndesc, uint32_t 
 	d->out[d->out_n][1] =
 		le64((uint64_t)(uint16_t)(flags | write) << 48 | (uint64_t)id << 32 | written);
 	d->out_n++;
-	advance(vq, &vq->used, &vq->used_wrap, ndesc);
-	vq->slots_out = (uint16_t)(vq->slots_out - ndesc);
-	d->out_slots = (uint16_t)(d->out_slots + ndesc);
+	advance(vq, &vq->used, &vq->used_wrap, more + 1u);
+	vq->slots_out = (uint16_t)(vq->slots_out - more - 1);
+	d->out_slots = (uint16_t)(d->out_slots + more + 1);
 }
 
 void dma_packed_publish(struct virtq_dev *vq)

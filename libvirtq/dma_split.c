@@ -164,12 +164,12 @@ static void flush(struct virtq_dev *vq)
 	d->out_n = 0;
 }
 
-void dma_split_use(struct virtq_dev *vq, uint16_t id, uint16_t ndesc, uint32_t written)
+void dma_split_use(struct virtq_dev *vq, uint16_t id, uint16_t more, uint32_t written)
 {
 	struct virtq_dev_dma *d = vq->dma;
 	uint32_t elem[2] = {le32(id), le32(written)};
 
-	(void)ndesc;
+	(void)more;
 	if (d->out_n == OUT_MAX(vq) || (vq->used & (vq->size - 1)) == 0)
 		flush(vq);
 	if (d->out_n == 0)

@@ -4,10 +4,6 @@
 
 #if !defined(VIRTQ_NO_DRIVER) && !defined(VIRTQ_NO_PACKED)
 
-#define LEN_AT   8
-#define ID_AT    12
-#define FLAGS_AT 14
-
 static inline uint8_t *desc_at(const struct virtq_drv *vq, uint16_t place)
 {
 	return vq->desc + (size_t)place * VIRTQ_DESC_BYTES;
@@ -49,8 +45,8 @@ static void place_store(struct virtq_drv *vq, uint64_t addr, uint32_t len, uint1
 		drv_desc_store(p, addr, len, id, flags);
 	} else {
 		shared_store64(p, addr);
-		shared_store32(p + LEN_AT, len);
-		shared_store16(p + ID_AT, id);
+		shared_store32(p + DESC_LEN, len);
+		shared_store16(p + DESC_ID, id);
 		vq->held = 1;
 		vq->held_flags = flags;
 		vq->held_place = vq->avail;
@@ -98,7 +94,7 @@ void drv_packed_publish(struct virtq_drv *vq)
 
 	/* Buffers and descriptors before these flags; pairs with the device's barrier after reading them. */
 	write_barrier(vq->platform);
-	shared_store16(p + FLAGS_AT, vq->held_flags);
+	shared_store16(p + DESC_FLAGS, vq->held_flags);
 	cache_clean(vq->platform, p, VIRTQ_DESC_BYTES);
 	vq->held = 0;
 	vq->avail_shown = place_with_wrap(vq->avail, vq->avail_wrap);
@@ -139,7 +135,7 @@ static int is_ready(struct virtq_drv *vq)
 	if ((uint32_t)vq->free_count + vq->unshown >= vq->size)
 		return 0;
 	cache_invalidate(vq->platform, p, VIRTQ_DESC_BYTES);
-	return is_used(shared_load16(p + FLAGS_AT), vq->used_wrap);
+	return is_used(shared_load16(p + DESC_FLAGS), vq->used_wrap);
 }
 
 /* Read the used descriptor at our place, once, and check it. */
@@ -149,8 +145,8 @@ static int used_load(struct virtq_drv *vq, uint16_t *id, uint32_t *written)
 
 	/* The rest and the buffers after the flags; pairs with the device's barrier before writing them. */
 	read_barrier(vq->platform);
-	*written = shared_load32(p + LEN_AT);
-	*id = shared_load16(p + ID_AT);
+	*written = shared_load32(p + DESC_LEN);
+	*id = shared_load16(p + DESC_ID);
 	return drv_used_ok(vq, *id, *written);
 }
 

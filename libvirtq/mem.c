@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "mem.h"
 
+enum { INDEX_SHIFT_MIN = 12, INDEX_SHIFT_END = 60 };
+
 static int region_ok(const struct virtq_region *r)
 {
 	if (r->len == 0 || r->host == NULL || r->len - 1 > UINT64_MAX - r->gpa)
@@ -11,6 +13,80 @@ static int region_ok(const struct virtq_region *r)
 		return 0;
 	return !(r->flags & VIRTQ_REGION_LOG) || r->len - 1 <= UINT64_MAX - r->log;
 }
+
+#if VIRTQ_MEM_INDEX > 0
+
+/* The nth slot that a region touches, and how many there are. */
+static struct virtq_mem_slot *index_slot(struct virtq_mem *mem, const struct virtq_region *r,
+                                         uint32_t shift, uint32_t n)
+{
+	return &mem->index[((r->gpa >> shift) + n) % VIRTQ_MEM_INDEX];
+}
+
+static uint32_t index_slots(const struct virtq_region *r, uint32_t shift)
+{
+	uint64_t n = ((r->gpa + (r->len - 1)) >> shift) - (r->gpa >> shift) + 1;
+
+	return n < VIRTQ_MEM_INDEX ? (uint32_t)n : VIRTQ_MEM_INDEX;
+}
+
+/*
+ * Fill the index by the address bits from shift on. Of regions that touch a slot the largest gets it. Returns how
+ * many bytes are in regions that have all their slots. What can't be written is left to those who look closer.
+ */
+static uint64_t index_fill(struct virtq_mem *mem, uint32_t shift)
+{
+	uint64_t bytes = 0;
+
+	__builtin_memset(mem->index, 0, sizeof(mem->index));
+	mem->index_shift = shift - MEM_SLOT_SHIFT;
+	for (uint32_t i = 0; i < mem->count; i++) {
+		const struct virtq_region *r = &mem->regions[i];
+
+		for (uint32_t n = index_slots(r, shift); n > 0 && !(r->flags & VIRTQ_REGION_READONLY);) {
+			struct virtq_mem_slot *slot = index_slot(mem, r, shift, --n);
+
+			if (r->len > slot->len)
+				*slot = (struct virtq_mem_slot){.end = r->gpa + r->len,
+				                                .len = r->len,
+				                                .host = (uintptr_t)r->host - (uintptr_t)r->gpa};
+		}
+	}
+	for (uint32_t i = 0; i < mem->count; i++) {
+		const struct virtq_region *r = &mem->regions[i];
+		uint32_t n = index_slots(r, shift);
+
+		while (n > 0 && index_slot(mem, r, shift, n - 1)->end == r->gpa + r->len)
+			n--;
+		if (n == 0)
+			bytes += r->len;
+	}
+	return bytes;
+}
+
+/* Choose the bits that tell the regions apart best. */
+static void index_build(struct virtq_mem *mem)
+{
+	uint64_t all = 0, most = 0;
+	uint32_t best = INDEX_SHIFT_MIN;
+
+	for (uint32_t i = 0; i < mem->count; i++)
+		if (!(mem->regions[i].flags & VIRTQ_REGION_READONLY))
+			all += mem->regions[i].len;
+	for (uint32_t shift = INDEX_SHIFT_MIN; shift < INDEX_SHIFT_END && most < all; shift++) {
+		uint64_t bytes = index_fill(mem, shift);
+
+		if (bytes > most) {
+			most = bytes;
+			best = shift;
+		}
+	}
+	(void)index_fill(mem, best);
+}
+
+#else
+#define index_build(mem) ((void)(mem))
+#endif
 
 int virtq_mem_init(struct virtq_mem *mem, const struct virtq_region *regions, uint32_t n)
 {
@@ -23,6 +99,7 @@ int virtq_mem_init(struct virtq_mem *mem, const struct virtq_region *regions, ui
 			return VIRTQ_EINVAL;
 	}
 	*mem = (struct virtq_mem){.regions = regions, .count = n, .refs = 1};
+	index_build(mem);
 	return 0;
 }
 

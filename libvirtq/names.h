@@ -61,6 +61,7 @@
 #define packed_disarm           virtq__packed_disarm
 #define packed_pop              virtq__packed_pop
 #define packed_publish          virtq__packed_publish
+#define packed_push             virtq__packed_push
 #define packed_should_interrupt virtq__packed_should_interrupt
 #define packed_start            virtq__packed_start
 #define packed_state            virtq__packed_state
@@ -70,6 +71,7 @@
 #define split_disarm            virtq__split_disarm
 #define split_pop               virtq__split_pop
 #define split_publish           virtq__split_publish
+#define split_push              virtq__split_push
 #define split_should_interrupt  virtq__split_should_interrupt
 #define split_start             virtq__split_start
 #define split_state             virtq__split_state

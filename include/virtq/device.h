@@ -71,9 +71,8 @@ struct virtq_chain {
 	uint32_t read_bytes;  /**< sum of the readable pieces; 2^32 in all is refused */
 	uint32_t write_bytes; /**< sum of the writable pieces */
 	uint16_t id;          /**< head of the chain, or buffer id */
-	uint16_t ndesc;       /**< private: slots of the packed ring it takes */
-	uint16_t seq;         /**< private: order of popping */
-	uint16_t map;         /**< private: which map pins it */
+	uint16_t more;        /**< private: further places of the packed ring that it takes */
+	uint32_t seq;         /**< private: order of popping, modulo 2^32 */
 };
 
 /** How to set up a queue. Zero what is not needed. */
@@ -119,8 +118,6 @@ struct virtq_dev {
 	uint16_t used;       /* split: free-running; packed: place */
 	uint16_t used_shown; /* split: used->idx in memory */
 	uint16_t unsignalled;
-	uint16_t seq;      /* of the next chain popped */
-	uint16_t seq_used; /* IN_ORDER: of the next chain to be used */
 	uint8_t packed;
 	uint8_t avail_wrap;
 	uint8_t used_wrap;
@@ -138,10 +135,15 @@ struct virtq_dev {
 	uint8_t used_log_set;
 	uint16_t inflight;  /* chains out */
 	uint16_t slots_out; /* packed: ring slots out */
+	uint32_t seq;       /* of the next chain popped, free-running */
+	uint32_t seq_used;  /* IN_ORDER: of the next chain to be used */
 	uint32_t max_chain;
 	uint32_t max_iov;
-	uint32_t *busy;              /* bitmap of heads or ids in flight */
+	uint8_t *owner;              /* of each head or id: 0, or whose chain is out under it */
 	struct virtq_dev_done *done; /* IN_ORDER: completions held back */
+	uint16_t done_mask;
+	uint8_t plain; /* memory is mapped, and addresses are the map's own */
+	uint8_t reserved;
 	const struct virtq_xlat_ops *xlat;
 	struct virtq_xlat *xlat_cache;
 	uint32_t xlat_entries;

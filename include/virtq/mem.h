@@ -53,11 +53,31 @@ struct virtq_mem;
 /** Called once, by whoever drops the last reference, on that thread. */
 typedef void (*virtq_mem_release_fn)(struct virtq_mem *mem, void *ctx);
 
+/** Slots of the index of a map's regions; 32-bit machines go without. */
+#if UINTPTR_MAX > UINT32_MAX
+#define VIRTQ_MEM_INDEX 16
+#else
+#define VIRTQ_MEM_INDEX 0
+#endif
+
+/** A slot of the index: a region to try first for some addresses, perhaps none. Private. */
+struct virtq_mem_slot {
+	uint64_t end;   /* gpa after its last byte, modulo 2^64 */
+	uint64_t len;   /* 0: none */
+	uintptr_t host; /* host address of its first byte, less its gpa */
+	uint64_t reserved;
+};
+
 /** A memory map. Fields are private; initialise with virtq_mem_init(). */
 struct virtq_mem {
 	const struct virtq_region *regions;
 	uint32_t count;
 	uint32_t refs;
+	uint32_t index_shift;
+	uint32_t reserved;
+#if VIRTQ_MEM_INDEX > 0
+	struct virtq_mem_slot index[VIRTQ_MEM_INDEX]; /* by VIRTQ_MEM_INDEX's worth of address bits */
+#endif
 	struct virtq_log *log;
 	virtq_mem_release_fn release;
 	void *ctx;

@@ -141,7 +141,7 @@ START_TEST(dma_packed_lists)
 			                 i < 8 ? VIRTQ_DESC_NEXT : 0);
 		ck_assert_int_eq(pop_wait(1), 1);
 		ck_assert_uint_eq(chains[0].nread, 9);
-		ck_assert_uint_eq(chains[0].ndesc, 9);
+		ck_assert_uint_eq(chains[0].more + 1, 9);
 		ck_assert_uint_eq(chains[0].id, 11);
 		for (uint32_t i = 0; i < 9; i++)
 			ck_assert_uint_eq(chains[0].seg[i].len, i + 1);

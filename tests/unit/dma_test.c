@@ -372,7 +372,7 @@ START_TEST(dma_indirect)
 	ck_assert_int_eq(pop_wait(1), 1);
 	ck_assert_uint_eq(chains[0].nread, 2);
 	ck_assert_uint_eq(chains[0].nwrite, 2);
-	ck_assert_uint_eq(chains[0].ndesc, 1);
+	ck_assert_uint_eq(chains[0].more + 1, 1);
 	ck_assert_uint_eq(chains[0].read_bytes, 33);
 	ck_assert_uint_eq(chains[0].write_bytes, 37);
 	for (uint32_t i = 0; i < 4; i++) {
