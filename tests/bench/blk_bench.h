@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include <vdev/vhost_user_front.h>
 #include <virtq/virtq.h>
 
 #include "support/bench.h"
@@ -38,7 +39,8 @@ const char *blk_program(const char *name);
 
 /* blk_client.c: the driver. */
 struct blk_client {
-	int sock, memfd, kick, call;
+	struct vdev_vhost_front *front;
+	int memfd, kick, call;
 	uint8_t *mem;
 	struct virtq_drv drv;
 	void *scratch;

@@ -3,27 +3,22 @@
  * The client: a vhost-user front-end that sets one queue up and keeps so many 4 KiB requests at random places under
  * way. A slot has a header and a status in one cache line, as Linux has them, and a page of data.
  */
-#include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 #if defined(__x86_64__)
 #include <x86intrin.h>
 #endif
 
 #include "blk_bench.h"
-#include "libvdev/transports/vhost_user/wire.h"
 
 enum { HEADERS = 64 << 10, DATA = 1 << 20, MEMORY = 2 << 20, LINE = 64, TAKE = 32 };
 enum { STATUS_AT = 16, PATIENCE_MS = 10000 };
 #define GPA 0x40000000u
-#define UVA 0x7e0000000000u
 
 /* A clock that costs little; ticks_per_ns() is measured over each window. */
 static inline uint64_t ticks(void)
@@ -37,113 +32,25 @@ static inline uint64_t ticks(void)
 
 /* --- the connection --------------------------------------------------------- */
 
-static int send_message(struct blk_client *c, uint32_t request, const void *payload, uint32_t len,
-                        int fd)
+static int connect_to(struct blk_client *c, const char *path)
 {
-	struct {
-		struct vu_header h;
-		uint8_t bytes[VU_MAX_PAYLOAD];
-	} __attribute__((packed)) m = {.h = {request, VU_VERSION, len}};
-	union {
-		struct cmsghdr h;
-		char room[CMSG_SPACE(sizeof(int))];
-	} control = {0};
-	struct iovec iov = {.iov_base = &m, .iov_len = sizeof(m.h) + len};
-	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+	const struct vdev_vhost_front_config cfg = {
+		.size = sizeof(cfg), .path = path, .queues = 1, .timeout_ms = 60000};
+	int rc = -1;
 
-	memcpy(m.bytes, payload, len);
-	if (fd >= 0) {
-		msg.msg_control = &control;
-		msg.msg_controllen = sizeof(control.room);
-		control.h = (struct cmsghdr){
-			.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(int))};
-		memcpy(CMSG_DATA(&control.h), &fd, sizeof(fd));
-	}
-	return sendmsg(c->sock, &msg, MSG_NOSIGNAL) == (ssize_t)iov.iov_len ? 0 : -1;
-}
-
-static int send_u64(struct blk_client *c, uint32_t request, uint64_t value, int fd)
-{
-	return send_message(c, request, &value, sizeof(value), fd);
-}
-
-static int send_state(struct blk_client *c, uint32_t request, uint32_t num)
-{
-	struct vu_vring_state s = {.index = 0, .num = num};
-
-	return send_message(c, request, &s, sizeof(s), -1);
-}
-
-/* Wait for exactly so many bytes of an answer. */
-static int receive(int fd, void *to, size_t len)
-{
-	for (size_t done = 0; done < len;) {
-		struct pollfd p = {.fd = fd, .events = POLLIN};
-		ssize_t n;
-
-		if (poll(&p, 1, PATIENCE_MS) != 1)
-			return -1;
-		n = recv(fd, (uint8_t *)to + done, len - done, 0);
-		if (n <= 0)
-			return -1;
-		done += (size_t)n;
-	}
-	return 0;
-}
-
-static int get_u64(struct blk_client *c, uint32_t request, uint64_t *value)
-{
-	struct vu_header h;
-
-	if (send_message(c, request, value, 0, -1) < 0 || receive(c->sock, &h, sizeof(h)) < 0 ||
-	    h.request != request || h.size != sizeof(*value))
-		return -1;
-	return receive(c->sock, value, sizeof(*value));
-}
-
-static int connect_to(const char *path)
-{
-	struct sockaddr_un a = {.sun_family = AF_UNIX};
-	int fd;
-
-	if (strlen(path) >= sizeof(a.sun_path))
-		return -1;
-	strcpy(a.sun_path, path);
 	/* Under valgrind a daemon takes its time to start. */
-	for (int i = 0; i < 3000; i++) {
-		fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-		if (fd < 0 || connect(fd, (struct sockaddr *)&a, sizeof(a)) == 0)
-			return fd;
-		close(fd);
-		usleep(10000);
+	for (int i = 0; i < 3000 && rc < 0; i++) {
+		rc = vdev_vhost_front_new(&c->front, vdev_env_hosted(), &cfg);
+		if (rc < 0)
+			usleep(10000);
 	}
-	return -1;
+	return rc;
 }
 
-static int negotiate(struct blk_client *c, int packed, struct virtq_features *f)
-{
-	uint64_t offered, protocol, config = 1u << VU_PROTO_CONFIG;
-
-	if (send_message(c, VU_SET_OWNER, &config, 0, -1) < 0 ||
-	    get_u64(c, VU_GET_FEATURES, &offered) < 0)
-		return -1;
-	if (!(offered >> VU_F_PROTOCOL & 1) || get_u64(c, VU_GET_PROTOCOL_FEATURES, &protocol) < 0 ||
-	    send_u64(c, VU_SET_PROTOCOL_FEATURES, protocol & config, -1) < 0)
-		return -1;
-	virtq_features_set(f, VIRTQ_F_VERSION_1);
-	virtq_features_set(f, VIRTQ_F_EVENT_IDX);
-	if (packed)
-		virtq_features_set(f, VIRTQ_F_RING_PACKED);
-	if ((f->word[0] & offered) != f->word[0])
-		return -1;
-	return send_u64(c, VU_SET_FEATURES, f->word[0] | 1u << VU_F_PROTOCOL, -1);
-}
-
-static int set_up_ring(struct blk_client *c, const struct virtq_features *f, int packed)
+static int set_up_ring(struct blk_client *c, const struct virtq_features *f)
 {
 	struct virtq_drv_config cfg = {.size = sizeof(cfg), .features = *f, .queue_size = BLK_QUEUE};
-	struct vu_vring_addr addr = {0};
-	struct virtq_state s;
+	struct vdev_vhost_front_queue q = {.size = sizeof(q), .drv = &c->drv};
 
 	cfg.ring = c->mem;
 	cfg.ring_addr = GPA;
@@ -151,30 +58,28 @@ static int set_up_ring(struct blk_client *c, const struct virtq_features *f, int
 	cfg.scratch = c->scratch = bench_zeroed(cfg.scratch_bytes);
 	bench_need(virtq_drv_ring_bytes(BLK_QUEUE, f) <= HEADERS, "room for the ring");
 	bench_need(virtq_drv_init(&c->drv, &cfg) == 0, "virtq_drv_init");
-	virtq_drv_state(&c->drv, &s);
-	addr.desc = s.desc - GPA + UVA;
-	addr.avail = s.driver - GPA + UVA;
-	addr.used = s.device - GPA + UVA;
-	if (send_state(c, VU_SET_VRING_NUM, BLK_QUEUE) < 0 ||
-	    send_state(c, VU_SET_VRING_BASE,
-	               packed ? VIRTQ_STATE_WRAP | (uint32_t)VIRTQ_STATE_WRAP << 16 : 0) < 0 ||
-	    send_message(c, VU_SET_VRING_ADDR, &addr, sizeof(addr), -1) < 0 ||
-	    send_u64(c, VU_SET_VRING_CALL, 0, c->call) < 0 ||
-	    send_u64(c, VU_SET_VRING_KICK, 0, c->kick) < 0)
-		return -1;
-	return send_state(c, VU_SET_VRING_ENABLE, 1);
+	virtq_drv_state(&c->drv, &q.state);
+	return vdev_vhost_front_queue_start(c->front, 0, &q);
 }
 
 static int set_up(struct blk_client *c, int packed)
 {
-	struct vu_mem_table table = {.count = 1};
+	const struct vdev_vhost_front_region region = {
+		.gpa = GPA, .len = MEMORY, .host = c->mem, .fd = c->memfd};
 	struct virtq_features f = {{0}};
 
-	table.regions[0] = (struct vu_region_desc){.gpa = GPA, .len = MEMORY, .uva = UVA};
-	if (negotiate(c, packed, &f) < 0 ||
-	    send_message(c, VU_SET_MEM_TABLE, &table, 8 + sizeof(table.regions[0]), c->memfd) < 0)
+	virtq_features_set(&f, VIRTQ_F_VERSION_1);
+	virtq_features_set(&f, VIRTQ_F_EVENT_IDX);
+	if (packed)
+		virtq_features_set(&f, VIRTQ_F_RING_PACKED);
+	if (vdev_vhost_front_accept(c->front, &f) < 0 ||
+	    packed != virtq_features_has(&f, VIRTQ_F_RING_PACKED) ||
+	    vdev_vhost_front_set_memory(c->front, &region, 1) < 0 || set_up_ring(c, &f) < 0 ||
+	    vdev_vhost_front_set_status(c->front, 0x0f) < 0)
 		return -1;
-	return set_up_ring(c, &f, packed);
+	c->kick = vdev_vhost_front_kick_fd(c->front, 0);
+	c->call = vdev_vhost_front_call_fd(c->front, 0);
+	return 0;
 }
 
 int blk_client_open(struct blk_client *c, const char *socket, int packed)
@@ -182,25 +87,20 @@ int blk_client_open(struct blk_client *c, const char *socket, int packed)
 	memset(c, 0, sizeof(*c));
 	c->random = 2463534242u;
 	c->memfd = memfd_create("blk-bench", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	c->kick = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	c->call = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	bench_need(c->memfd >= 0 && c->kick >= 0 && c->call >= 0 && ftruncate(c->memfd, MEMORY) == 0,
+	bench_need(c->memfd >= 0 && ftruncate(c->memfd, MEMORY) == 0 &&
+	               fcntl(c->memfd, F_ADD_SEALS, F_SEAL_SHRINK) == 0,
 	           "memory of the client");
 	c->mem = mmap(NULL, MEMORY, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, c->memfd, 0);
 	bench_need(c->mem != MAP_FAILED, "memory of the client");
-	c->sock = connect_to(socket);
-	return c->sock < 0 ? -1 : set_up(c, packed);
+	return connect_to(c, socket) < 0 ? -1 : set_up(c, packed);
 }
 
 void blk_client_close(struct blk_client *c)
 {
-	const int fds[] = {c->sock, c->memfd, c->kick, c->call};
-
 	if (c->mem == NULL)
 		return;
-	for (unsigned i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
-		if (fds[i] >= 0)
-			close(fds[i]);
+	vdev_vhost_front_free(c->front);
+	close(c->memfd);
 	munmap(c->mem, MEMORY);
 	free(c->scratch);
 	c->mem = NULL;
