@@ -7,7 +7,7 @@
 #include "blk.h"
 
 /* How far ahead of itself the burst fetches what the driver wrote, and the line where the status goes. */
-enum { AHEAD = 4 };
+enum { AHEAD = 12, LINE = 64 };
 
 /* What requests are held against, looked up once a burst. */
 struct view {
@@ -27,12 +27,16 @@ static struct view look(const struct blk_device *b)
 	                     .write_flags = blk_get(&b->through) ? VDEV_DISK_FUA : 0};
 }
 
+/* Drivers like to keep header and status in one line: then it is fetched once, to be written. */
 static inline void prefetch(const struct virtq_chain *c)
 {
+	const struct virtq_iov *last = &c->iov[c->nread + c->nwrite - 1];
+
 	if (unlikely(c->nread == 0 || c->nwrite == 0))
 		return;
-	__builtin_prefetch(c->iov[0].base, 0);
-	__builtin_prefetch(c->iov[c->nread + c->nwrite - 1].base, 1);
+	__builtin_prefetch(last->base, 1);
+	if (((uintptr_t)c->iov->base ^ (uintptr_t)last->base) >= LINE)
+		__builtin_prefetch(c->iov->base, 0);
 }
 
 /* Make a usual request's operation. 0: it is not a usual one, nothing has happened. */
