@@ -17,7 +17,7 @@ extern "C" {
 struct vdev_queue;
 
 /** Most chains in one burst given to vdev_model_ops.process. */
-#define VDEV_BURST 32
+#define VDEV_BURST 16
 
 /** A device model's operations. Const, grows at its end only; optional ones may be NULL. */
 struct vdev_model_ops {
