@@ -76,18 +76,34 @@ int vdev_driver_reset(struct vdev_driver *d)
 	return 0;
 }
 
+/*
+ * What is offered. Registers made when there were 64 bits may take any selector above 0 for 1 and show
+ * bits 32 to 63 three times: no device has bits 96 and above, nor VERSION_1 at 64.
+ */
+static void read_offered(struct vdev_driver *d)
+{
+	uint32_t word[4];
+
+	for (uint32_t i = 0; i < 4; i++)
+		word[i] = d->ops->offered(d, i);
+	if (word[2] == word[1] && word[3] == word[1])
+		word[2] = word[3] = 0;
+	d->offered.word[0] = word[0] | (uint64_t)word[1] << 32;
+	d->offered.word[1] = word[2] | (uint64_t)word[3] << 32;
+}
+
 int vdev_driver_begin(struct vdev_driver *d)
 {
 	int rc = vdev_driver_reset(d);
 
 	if (rc < 0)
 		return rc;
-	if (d->ops->was_reset != NULL)
-		d->ops->was_reset(d);
+	rc = d->ops->was_reset != NULL ? d->ops->was_reset(d) : 0;
+	if (rc < 0)
+		return rc;
 	add_status(d, VIRTQ_STATUS_ACKNOWLEDGE);
 	add_status(d, VIRTQ_STATUS_DRIVER);
-	for (uint32_t i = 0; i < 4; i++)
-		d->offered.word[i / 2] |= (uint64_t)d->ops->offered(d, i) << 32 * (i % 2);
+	read_offered(d);
 	d->phase = VDEV_DRIVER_BEGUN;
 	return 0;
 }
@@ -136,7 +152,8 @@ int vdev_driver_negotiate(struct vdev_driver *d, const struct virtq_features *wa
 	rc = d->ops->check != NULL ? d->ops->check(d) : 0;
 	if (rc < 0)
 		return refuse(d, rc);
-	for (uint32_t i = 0; i < 4; i++)
+	/* Downwards: where the upper ones are taken for bits 32 to 63, those come last. */
+	for (uint32_t i = 4; i-- > 0;)
 		d->ops->accept(d, i, (uint32_t)(d->features.word[i / 2] >> 32 * (i % 2)));
 	add_status(d, VIRTQ_STATUS_FEATURES_OK);
 	status = vdev_driver_status(d);

@@ -15,8 +15,8 @@ struct vdev_driver_ops {
 	void (*set_status)(struct vdev_driver *d, uint8_t status);
 	uint32_t (*offered)(struct vdev_driver *d, uint32_t word);
 	void (*accept)(struct vdev_driver *d, uint32_t word, uint32_t bits);
-	/* After a reset, before anything else. May be NULL. */
-	void (*was_reset)(struct vdev_driver *d);
+	/* After a reset, before anything else. 0, or VIRTQ_EIO. May be NULL. */
+	int (*was_reset)(struct vdev_driver *d);
 	/* Whether the transport goes with the features. May be NULL. */
 	int (*check)(struct vdev_driver *d);
 	int (*queue_max)(struct vdev_driver *d, uint16_t index);

@@ -132,7 +132,9 @@ static void accept_bits(struct fake *f, uint32_t bits)
 		violation(f, "features written before they were selected", 0);
 	if (f->status & VIRTQ_STATUS_FEATURES_OK)
 		violation(f, "features written after FEATURES_OK", 0);
-	if (f->accepted_sel < 4)
+	if (f->old_selectors)
+		f->accepted[f->accepted_sel != 0] = bits;
+	else if (f->accepted_sel < 4)
 		f->accepted[f->accepted_sel] = bits;
 }
 
@@ -140,6 +142,8 @@ static uint32_t offered_bits(struct fake *f)
 {
 	if (!f->offered_selected)
 		violation(f, "features read before they were selected", 0);
+	if (f->old_selectors)
+		return f->offered[f->offered_sel != 0];
 	return f->offered_sel < 4 ? f->offered[f->offered_sel] : 0;
 }
 

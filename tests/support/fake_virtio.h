@@ -70,6 +70,7 @@ struct fake {
 	int suspend_delay, suspend_left;
 	int refuse_features, needs_reset_at_ok, needs_reset_at_suspend;
 	int ignore_queue_reset; /* the register reads 0, and nothing happens */
+	int old_selectors;      /* of features: everything above 0 is 1 */
 	int stays_ready;        /* MMIO: QueueReady can't be cleared */
 	unsigned vectors;       /* that the device can map */
 	int gone;               /* all ones */

@@ -124,6 +124,27 @@ START_TEST(only_what_is_offered)
 }
 END_TEST
 
+/* Registers that know 64 bits and take every other selector for 1, as some hypervisors' do. */
+START_TEST(registers_of_64_features)
+{
+	struct access_rig *r = start(_i);
+	struct virtq_features want = features_of(4, 5, VIRTQ_F_RING_PACKED, 64, 70), got;
+
+	r->fake.old_selectors = 1;
+	r->fake.offered[0] = 1u << 5;
+	r->fake.offered[1] = 0x45;
+	access_negotiate(r, want);
+	vdev_driver_offered(r->d, &got);
+	ck_assert_uint_eq(got.word[1], 0);
+	vdev_driver_features(r->d, &got);
+	ck_assert_uint_eq(got.word[0], UINT64_C(5) << 32 | 1u << 5);
+	ck_assert_uint_eq(got.word[1], 0);
+	ck_assert_uint_eq(r->fake.accepted[0], 1u << 5);
+	ck_assert_uint_eq(r->fake.accepted[1], 5);
+	access_fini(r);
+}
+END_TEST
+
 START_TEST(required_features)
 {
 	struct access_rig *r = start(_i);
@@ -465,6 +486,7 @@ void test_suites(SRunner *runner)
 	tcase_add_loop_test(tc, queue_registers, 0, WAYS);
 	tcase_add_loop_test(tc, feature_bits, 0, WAYS);
 	tcase_add_loop_test(tc, only_what_is_offered, 0, WAYS);
+	tcase_add_loop_test(tc, registers_of_64_features, 0, WAYS);
 	tcase_add_loop_test(tc, required_features, 0, WAYS);
 	tcase_add_loop_test(tc, queue_sizes, 0, WAYS);
 	tcase_add_loop_test(tc, notifications, 0, WAYS);

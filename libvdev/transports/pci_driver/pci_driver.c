@@ -97,10 +97,18 @@ static void accept_features(struct vdev_driver *d, uint32_t word, uint32_t bits)
 	put(d, COMMON_DRIVER_FEATURE, 4, bits);
 }
 
-/* Not before the reset: a device left running by somebody else would write into our memory. */
-static void was_reset(struct vdev_driver *d)
+/*
+ * Bus mastering, not before the reset: a device left running by somebody else would write into our
+ * memory. Where a BAR without a device reads as 0, configuration space tells that it has gone.
+ */
+static int was_reset(struct vdev_driver *d)
 {
-	add_command(pci_of(d), PCI_COMMAND_MASTER);
+	struct vdev_pci_driver *p = pci_of(d);
+
+	if (p->access.config_read(p->access.ctx, PCI_IDS, 4) == UINT32_MAX)
+		return VIRTQ_EIO;
+	add_command(p, PCI_COMMAND_MASTER);
+	return 0;
 }
 
 /* Whether the structures have the fields that these features bring. */
