@@ -101,6 +101,7 @@
 #define queue_flush                 vdev__queue_flush
 #define queue_invalidate            vdev__queue_invalidate
 #define queue_remap                 vdev__queue_remap
+#define queue_replays               vdev__queue_replays
 #define queue_ring_in               vdev__queue_ring_in
 #define queue_ring_ok               vdev__queue_ring_ok
 #define queue_serve_inline          vdev__queue_serve_inline
@@ -132,6 +133,10 @@
 #define vu_finish                   vdev__vu_finish
 #define vu_go_on                    vdev__vu_go_on
 #define vu_host                     vdev__vu_host
+#define vu_inflight_drop            vdev__vu_inflight_drop
+#define vu_inflight_forget          vdev__vu_inflight_forget
+#define vu_inflight_on              vdev__vu_inflight_on
+#define vu_inflight_setup           vdev__vu_inflight_setup
 #define vu_interrupt                vdev__vu_interrupt
 #define vu_listen                   vdev__vu_listen
 #define vu_log_covers               vdev__vu_log_covers
@@ -145,6 +150,7 @@
 #define vu_on_add_mem_reg           vdev__vu_on_add_mem_reg
 #define vu_on_get_config            vdev__vu_on_get_config
 #define vu_on_get_features          vdev__vu_on_get_features
+#define vu_on_get_inflight_fd       vdev__vu_on_get_inflight_fd
 #define vu_on_get_max_mem_slots     vdev__vu_on_get_max_mem_slots
 #define vu_on_get_protocol_features vdev__vu_on_get_protocol_features
 #define vu_on_get_queue_num         vdev__vu_on_get_queue_num
@@ -156,6 +162,7 @@
 #define vu_on_set_backend_req_fd    vdev__vu_on_set_backend_req_fd
 #define vu_on_set_config            vdev__vu_on_set_config
 #define vu_on_set_features          vdev__vu_on_set_features
+#define vu_on_set_inflight_fd       vdev__vu_on_set_inflight_fd
 #define vu_on_set_log_base          vdev__vu_on_set_log_base
 #define vu_on_set_log_fd            vdev__vu_on_set_log_fd
 #define vu_on_set_mem_table         vdev__vu_on_set_mem_table

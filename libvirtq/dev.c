@@ -41,6 +41,8 @@ int virtq_dev_pop(struct virtq_dev *vq, struct virtq_chain *chains, uint32_t max
 		return VIRTQ_EBROKEN;
 	if (unlikely(vq->dma != NULL || niov < vq->max_iov))
 		return VIRTQ_EINVAL;
+	if (unlikely(vq->track != NULL))
+		return vq->track->pop(vq, chains, max, iov, niov);
 	return LAYOUT(vq, pop, vq, chains, max, iov, niov);
 }
 
@@ -124,6 +126,8 @@ int virtq_dev_unpop(struct virtq_dev *vq, const struct virtq_chain *chains, uint
 	vq->seq -= n;
 	if (vq->dma != NULL)
 		virtq_dma_unpop(vq, chains, n);
+	else if (vq->track != NULL)
+		vq->track->unpop(vq, chains, n);
 	else
 		LAYOUT(vq, unpop, vq, chains, n);
 	return 0;
@@ -147,8 +151,16 @@ static void use_in_order(struct virtq_dev *vq, const struct virtq_chain *c, uint
 	     d = &vq->done[vq->seq_used & vq->done_mask]) {
 		d->ready = 0;
 		vq->seq_used++;
+		if (vq->track != NULL)
+			vq->track->used(vq, d->id);
 		use(vq, d->id, d->more, d->written);
 	}
+}
+
+static void note_used(struct virtq_dev *vq, const struct virtq_chain *chains, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++)
+		vq->track->used(vq, chains[i].id);
 }
 
 /* Push chains of whatever kind, of whatever maps. */
@@ -167,6 +179,8 @@ static int push_any(struct virtq_dev *vq, const struct virtq_chain *chains, cons
 		else
 			use(vq, chains[i].id, chains[i].more, written[i]);
 	}
+	if (vq->track != NULL && !vq->in_order)
+		note_used(vq, chains, n);
 	return 0;
 }
 
@@ -175,8 +189,11 @@ int virtq_dev_push(struct virtq_dev *vq, const struct virtq_chain *chains, const
 {
 #ifdef DEV_BURSTS
 	if (likely(dev_bursts(vq) && !vq->broken && !vq->in_order && !dev_logging(vq)) &&
-	    LAYOUT(vq, push, vq, chains, written, n) == 0)
+	    LAYOUT(vq, push, vq, chains, written, n) == 0) {
+		if (unlikely(vq->track != NULL))
+			note_used(vq, chains, n);
 		return 0;
+	}
 #endif
 	return push_any(vq, chains, written, n);
 }
@@ -192,6 +209,8 @@ void virtq_dev_publish(struct virtq_dev *vq)
 		return;
 	if (unlikely(vq->dma != NULL))
 		virtq_dma_publish(vq);
+	else if (unlikely(vq->track != NULL))
+		vq->track->publish(vq);
 	else
 		LAYOUT(vq, publish, vq);
 }
@@ -211,6 +230,8 @@ int virtq_dev_arm(struct virtq_dev *vq)
 		return VIRTQ_EBROKEN;
 	if (unlikely(vq->dma != NULL))
 		return virtq_dma_arm(vq);
+	if (unlikely(vq->track != NULL) && vq->track->left(vq) > 0)
+		return 1;
 	return LAYOUT(vq, arm, vq);
 }
 

@@ -32,6 +32,18 @@ enum { DEV_BROKEN = 1, DEV_UNMAPPED = 2 };
 /* Find all three parts of the ring in a map. 0, or VIRTQ_EAGAIN or VIRTQ_EFAULT with nothing changed. */
 int dev_map_ring(struct virtq_dev *vq, const struct virtq_mem *mem);
 
+/* What is called instead, or besides, while requests in flight are noted (track.h). */
+struct virtq_track_calls {
+	int (*pop)(struct virtq_dev *vq, struct virtq_chain *chains, uint32_t max,
+	           struct virtq_iov *iov, uint32_t niov);
+	void (*unpop)(struct virtq_dev *vq, const struct virtq_chain *chains, uint32_t n);
+	/* Of each chain that is pushed, in that order, before it is published. */
+	void (*used)(struct virtq_dev *vq, uint16_t id);
+	void (*publish)(struct virtq_dev *vq);
+	/* Chains of a predecessor that pop gives first. */
+	uint32_t (*left)(const struct virtq_dev *vq);
+};
+
 /* Latch a fault. The first one stays. */
 void dev_break(struct virtq_dev *vq, int reason, uint16_t head);
 
@@ -227,6 +239,7 @@ static inline int packed_wanted(const struct virtq_dev *vq, uint32_t wish, uint1
 
 /* The layouts. */
 int split_start(struct virtq_dev *vq, const struct virtq_state *s);
+int split_walk(struct walk *w, uint16_t head);
 void split_state(const struct virtq_dev *vq, struct virtq_state *out);
 int split_pop(struct virtq_dev *vq, struct virtq_chain *chains, uint32_t max, struct virtq_iov *iov,
               uint32_t niov);

@@ -104,6 +104,11 @@ static int walk_chain(struct walk *w, struct desc d)
 	}
 }
 
+int split_walk(struct walk *w, uint16_t head)
+{
+	return walk_chain(w, desc_load(desc_at(w->vq, head), 0));
+}
+
 /* Read how the next chain begins. */
 static void next_load(struct virtq_dev *vq, struct next *next)
 {

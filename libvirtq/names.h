@@ -65,6 +65,12 @@
 #define packed_should_interrupt virtq__packed_should_interrupt
 #define packed_start            virtq__packed_start
 #define packed_state            virtq__packed_state
+#define packed_track_make       virtq__packed_track_make
+#define packed_track_popped     virtq__packed_track_popped
+#define packed_track_publish    virtq__packed_track_publish
+#define packed_track_recover    virtq__packed_track_recover
+#define packed_track_unpopped   virtq__packed_track_unpopped
+#define packed_track_walk       virtq__packed_track_walk
 #define packed_unpop            virtq__packed_unpop
 #define packed_use              virtq__packed_use
 #define split_arm               virtq__split_arm
@@ -75,8 +81,15 @@
 #define split_should_interrupt  virtq__split_should_interrupt
 #define split_start             virtq__split_start
 #define split_state             virtq__split_state
+#define split_track_make        virtq__split_track_make
+#define split_track_popped      virtq__split_track_popped
+#define split_track_publish     virtq__split_track_publish
+#define split_track_recover     virtq__split_track_recover
+#define split_track_unpopped    virtq__split_track_unpopped
+#define split_track_walk        virtq__split_track_walk
 #define split_unpop             virtq__split_unpop
 #define split_use               virtq__split_use
+#define split_walk              virtq__split_walk
 #define xlat_lookup             virtq__xlat_lookup
 
 #endif

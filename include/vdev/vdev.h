@@ -73,6 +73,14 @@ struct vdev_queue_setup {
 	uint32_t flags;           /**< enum vdev_queue_flag */
 	uint32_t reserved;
 	uint64_t used_log; /**< with VDEV_QUEUE_USED_LOG */
+	/**
+	 * Where requests in flight are noted (virtq_inflight_config.region), or NULL. It must stay until the queue
+	 * has stopped or was reset; requests that it lists are served first.
+	 */
+	void *inflight;
+	size_t inflight_bytes;
+	uint32_t inflight_entries;
+	uint32_t reserved2;
 };
 /** Flags of vdev_queue_setup. */
 enum vdev_queue_flag {

@@ -150,6 +150,7 @@ struct virtq_dev {
 	struct virtq_fault fault;
 	const struct virtq_platform *platform;
 	struct virtq_dev_dma *dma;
+	struct virtq_track_calls *track; /* requests in flight are noted */
 	struct {
 		struct virtq_mem *mem;
 		uint32_t out;

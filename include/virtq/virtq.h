@@ -10,6 +10,7 @@
 #include <virtq/dirty.h>
 #include <virtq/driver.h>
 #include <virtq/error.h>
+#include <virtq/inflight.h>
 #include <virtq/mem.h>
 #include <virtq/platform.h>
 #include <virtq/state.h>

@@ -334,7 +334,7 @@ END_TEST
 
 START_TEST(rust_vmm_0152e88)
 {
-	static const uint32_t codes[] = {0, 19, 20, 22, 31, 33, 41, 44, 1000, 0xffffffff};
+	static const uint32_t codes[] = {0, 19, 20, 22, 30, 33, 41, 44, 1000, 0xffffffff};
 
 	begin();
 	for (unsigned i = 0; i < sizeof(codes) / sizeof(codes[0]); i++) {

@@ -35,8 +35,9 @@ START_TEST(features)
 	ck_assert_uint_eq(protocol, BIT(VU_PROTO_MQ) | BIT(VU_PROTO_LOG_SHMFD) |
 	                                BIT(VU_PROTO_REPLY_ACK) | BIT(VU_PROTO_BACKEND_REQ) |
 	                                BIT(VU_PROTO_CONFIG) | BIT(VU_PROTO_BACKEND_SEND_FD) |
-	                                BIT(VU_PROTO_RESET_DEVICE) | BIT(VU_PROTO_INBAND) |
-	                                BIT(VU_PROTO_MEM_SLOTS) | BIT(VU_PROTO_STATUS));
+	                                BIT(VU_PROTO_INFLIGHT_SHMFD) | BIT(VU_PROTO_RESET_DEVICE) |
+	                                BIT(VU_PROTO_INBAND) | BIT(VU_PROTO_MEM_SLOTS) |
+	                                BIT(VU_PROTO_STATUS));
 	ck_assert_int_eq(vf_ack_u64(&f, VU_SET_PROTOCOL_FEATURES, protocol), 0);
 	/* With a back-end channel addresses may be translated. */
 	ck_assert(vf_get(&f, VU_GET_FEATURES) & BIT(VIRTQ_F_ACCESS_PLATFORM));

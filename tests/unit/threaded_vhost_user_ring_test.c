@@ -275,9 +275,12 @@ START_TEST(call_descriptor_changes)
 		ck_assert_int_eq(vf_ack(&f, VU_SET_VRING_CALL, &index, 8, &fresh, 1), 0);
 		close(r->call);
 		r->call = fresh;
+		/* What was used under the old one may not have been told. */
+		ck_assert(vf_signalled(r->call, 5000));
 		ck_assert_uint_eq(vf_request(&f, 0, 0, 0, VF_DATA, 512), 0);
 	}
 	ck_assert_int_eq(vf_ack_u64(&f, VU_SET_VRING_CALL, VU_NOFD), 0);
+	(void)vf_signalled(r->call, 0);
 	(void)vf_submit(&f, 0, 0, 0, VF_DATA, 512);
 	ck_assert(!vf_signalled(r->call, 50));
 	vf_stop(&f);

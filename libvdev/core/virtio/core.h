@@ -103,6 +103,8 @@ struct vdev_queue {
 	struct virtq_mem *start_mem;
 	void *scratch;
 	size_t scratch_bytes;
+	void *track; /* while requests in flight are noted */
+	size_t track_bytes;
 	struct virtq_xlat *xlat_cache;
 	struct virtq_xlat_ops xlat; /* the device's, for this queue */
 };
@@ -196,6 +198,7 @@ void queue_end(struct vdev_queue *q, uint32_t why);
 int queue_ring_in(const struct virtq_state *s, int packed, const struct virtq_mem *mem);
 int queue_ring_ok(const struct vdev *v, const struct virtq_state *s, const struct virtq_mem *mem);
 void queue_broke(struct vdev_queue *q, const char *why);
+int queue_replays(const struct vdev_queue *q);
 
 /* xlat.c */
 int queue_translated(const struct vdev_queue *q);

@@ -22,7 +22,9 @@ static void free_memory(struct vdev_queue *q)
 	env_free(env, q->iov, q->niov * sizeof(*q->iov));
 	env_free(env, q->scratch, q->scratch_bytes);
 	env_free(env, q->xlat_cache, XLAT_ENTRIES * sizeof(*q->xlat_cache));
+	env_free(env, q->track, q->track_bytes);
 	q->iov = NULL;
+	q->track = NULL;
 	q->scratch = NULL;
 	q->xlat_cache = NULL;
 	q->niov = 0;
@@ -63,6 +65,30 @@ static int init_ring(struct vdev_queue *q)
 	return virtq_dev_init(&q->vq, &cfg);
 }
 
+/* Have requests in flight noted, and those of a predecessor served again. */
+static int init_inflight(struct vdev_queue *q)
+{
+	struct virtq_inflight_config cfg = {.size = sizeof(cfg),
+	                                    .region = q->setup.inflight,
+	                                    .region_bytes = q->setup.inflight_bytes,
+	                                    .entries = q->setup.inflight_entries};
+	int rc;
+
+	if (cfg.region == NULL)
+		return 0;
+	cfg.scratch_bytes = virtq_inflight_scratch(&q->vq, cfg.entries);
+	q->track = env_zalloc(&q->v->fn.env, cfg.scratch_bytes);
+	if (q->track == NULL)
+		return VIRTQ_ENOMEM;
+	q->track_bytes = cfg.scratch_bytes;
+	cfg.scratch = q->track;
+	rc = virtq_inflight_attach(&q->vq, &cfg);
+	if (rc > 0)
+		core_log(q->v, VDEV_LOG_INFO, 0, (int)q->index, -1, (uint64_t)rc,
+		         "requests of a predecessor are carried out again");
+	return rc < 0 ? rc : 0;
+}
+
 static void drop_start_mem(struct vdev_queue *q)
 {
 	if (q->start_mem != NULL)
@@ -87,6 +113,9 @@ int queue_begin(struct vdev_queue *q)
 	if (rc < 0)
 		goto failed;
 	drop_start_mem(q);
+	rc = init_inflight(q);
+	if (rc < 0)
+		goto ring;
 	q->iov = q->v->fn.env.alloc(q->v->fn.env.ctx, pool_size(q) * sizeof(*q->iov));
 	if (q->iov == NULL) {
 		rc = VIRTQ_ENOMEM;
@@ -241,13 +270,27 @@ void queue_end(struct vdev_queue *q, uint32_t why)
 	store_release(&q->started, 0);
 }
 
+/*
+ * Whether requests of a predecessor are still to be served, and can be: a queue that is drained ends with nothing in
+ * flight, theirs included. While the model can't take them nobody is kept waiting: they stay noted.
+ */
+int queue_replays(const struct vdev_queue *q)
+{
+	const uint32_t no = POST_CANCELS | POST_KILL | POST_UNMAP | POST_REMAP;
+
+	return q->live && virtq_inflight_left(&q->vq) > 0 && !(q->todo & no) && !q->stalled &&
+	       !load_relaxed(&q->broken) && load_relaxed(&q->enabled) &&
+	       status_has(q->v, VIRTQ_STATUS_DRIVER_OK);
+}
+
 /* Answer what has come to its end. */
 void queue_finish(struct vdev_queue *q)
 {
 	uint32_t over = 0;
 	const struct virtq_mem *old = q->v->old_mem;
 
-	if (q->todo & POST_DRAINS && !(q->live && virtq_dev_inflight(&q->vq) != 0)) {
+	if (q->todo & POST_DRAINS && !(q->live && virtq_dev_inflight(&q->vq) != 0) &&
+	    !queue_replays(q)) {
 		over = q->todo & POST_DRAINS & ~(uint32_t)(POST_KILL | POST_UNMAP);
 		if (q->todo & POST_ENDS)
 			queue_end(q, q->todo);

@@ -189,9 +189,10 @@ static int still_stalled(struct vdev_queue *q)
 
 static int may_serve(struct vdev_queue *q)
 {
-	return likely(load_acquire(&q->v->open)) && likely(!(q->todo & POST_HOLDS)) &&
-	       likely(load_relaxed(&q->enabled)) && likely(!load_relaxed(&q->broken)) &&
-	       (likely(!q->stalled) || !still_stalled(q));
+	if (unlikely(q->todo & POST_HOLDS))
+		return queue_replays(q);
+	return likely(load_acquire(&q->v->open)) && likely(load_relaxed(&q->enabled)) &&
+	       likely(!load_relaxed(&q->broken)) && (likely(!q->stalled) || !still_stalled(q));
 }
 
 /* Ask driver and back-end for notifications. 1: something came meanwhile. */
@@ -249,12 +250,13 @@ static int run(struct vdev_queue *q, unsigned flags)
 			if (n <= 0)
 				break;
 			i++;
-			if (n < VDEV_BURST || q->stalled || unlikely(load_relaxed(&q->posted) != 0) ||
-			    unlikely(load_relaxed(&q->broken)))
+			if (n < VDEV_BURST || q->stalled || unlikely(q->todo & POST_HOLDS) ||
+			    unlikely(load_relaxed(&q->posted) != 0) || unlikely(load_relaxed(&q->broken)))
 				break;
 		}
 	}
-	if (more || i == RUN_BURSTS || unlikely(load_relaxed(&q->posted) != 0))
+	if (more || i == RUN_BURSTS || unlikely(i != 0 && q->todo & POST_HOLDS) ||
+	    unlikely(load_relaxed(&q->posted) != 0))
 		return 1;
 	if (flags & VDEV_RUN_ARM)
 		return arm(q);

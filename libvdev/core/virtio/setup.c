@@ -46,7 +46,7 @@ static int check_setup(struct vdev *v, const struct vdev_queue *q,
 	if (!status_has(v, VIRTQ_STATUS_FEATURES_OK) || fan_pending(v, FAN_RESET))
 		return VIRTQ_EINVAL;
 	if (setup->state.size > v->queue_max || setup->flags & ~(uint32_t)VDEV_QUEUE_USED_LOG ||
-	    setup->reserved != 0)
+	    setup->reserved != 0 || setup->reserved2 != 0)
 		return VIRTQ_EINVAL;
 	if (virtq_state_check(&setup->state, &v->features) < 0)
 		return VIRTQ_EBADMSG;

@@ -114,6 +114,7 @@ int vu_reset(struct vdev_vhost_user *vu, vu_then then)
 
 static int was_reset(struct vdev_vhost_user *vu, int rc)
 {
+	vu_inflight_forget(vu);
 	return rc < 0 ? vu_refuse(vu, "the device could not be reset") : 0;
 }
 
@@ -181,6 +182,7 @@ static int closed(struct vdev_vhost_user *vu, int rc)
 {
 	(void)rc;
 	vu_log_drop(vu);
+	vu_inflight_drop(vu);
 	vu_mem_drop(vu);
 	for (unsigned i = 0; i < vu->nrings; i++)
 		vu_ring_forget(&vu->rings[i]);

@@ -131,7 +131,7 @@ static int make_setup(struct vu_ring *r, struct vdev_queue_setup *out)
 		out->used_log = a->log;
 		r->used_log = a->log;
 	}
-	return 0;
+	return vu_inflight_setup(r, is_packed(r->vu), out);
 }
 
 /* Where no status messages come, a ring that starts says that the driver is ready. 1: go on; 0: not yet; < 0: never. */
@@ -187,8 +187,11 @@ void vu_ring_try(struct vu_ring *r)
 		failed(r, rc, "the device does not accept the features");
 		return;
 	}
-	if (make_setup(r, &setup) < 0) {
-		failed(r, VIRTQ_EFAULT, "the ring does not lie in guest memory");
+	rc = make_setup(r, &setup);
+	if (rc < 0) {
+		failed(r, rc,
+		       rc == VIRTQ_EFAULT ? "the ring does not lie in guest memory"
+		                          : "the in-flight area is not for this ring");
 		return;
 	}
 	rc = vdev_queue_enable(vu->v, r->index, 1);
@@ -364,6 +367,9 @@ int vu_on_set_vring_kick(struct vdev_vhost_user *vu, struct vu_message *m)
 		if (vu_poll_add(vu, r->kick_fd, EPOLLIN, &r->kick_source) < 0)
 			return vu_refuse(vu, "descriptor that can't be polled");
 		r->watched = 1;
+		/* A predecessor may have taken the kick and died of it. */
+		if (vu_inflight_on(vu, r->index))
+			vu_ring_kicked(r);
 	}
 	return 0;
 }
@@ -376,6 +382,9 @@ static int set_slot(struct vdev_vhost_user *vu, struct vu_message *m, int err)
 		return VIRTQ_EPROTO;
 	if (vu_slot_set(vu, err ? &r->err : &r->call, vu_take_fd(m)) < 0)
 		return vu_refuse(vu, "descriptor that can't be notified");
+	/* A predecessor may have used buffers and died before it could tell. */
+	if (!err && !(m->u64 & VU_NOFD))
+		vu_slot_signal(&r->call);
 	return 0;
 }
 

@@ -162,7 +162,7 @@ int vu_send(struct vdev_vhost_user *vu, const void *payload, size_t len)
 	out.h.size = (uint32_t)len;
 	if (len > 0)
 		memcpy(out.bytes, payload, len);
-	return vdev_os_send_fds(vu->fd, &out, sizeof(out.h) + len, NULL, 0, 0);
+	return vdev_os_send_fds(vu->fd, &out, sizeof(out.h) + len, &vu->reply_fd, vu->reply_fd >= 0, 0);
 }
 
 int vu_slot_init(struct vdev_vhost_user *vu, struct vu_slot *s)

@@ -50,6 +50,11 @@ static const struct vu_entry table[VU_REQUESTS] = {
 	[VU_SET_CONFIG] = {"SET_CONFIG", vu_on_set_config, VU_CONFIG_HEADER,
                        VU_CONFIG_HEADER + VU_MAX_CONFIG, 0, 0, VU_PLAIN, VU_PROTO_CONFIG,
                        VU_ANY_TIME},
+	/* The structure has 20 bytes, or 24 where a compiler padded it. */
+	[VU_GET_INFLIGHT_FD] = {"GET_INFLIGHT_FD", vu_on_get_inflight_fd, 20, 24, 0, 0, VU_REPLIES,
+                            VU_PROTO_INFLIGHT_SHMFD, VU_ANY_TIME},
+	[VU_SET_INFLIGHT_FD] = {"SET_INFLIGHT_FD", vu_on_set_inflight_fd, 20, 24, 1, 1, VU_PLAIN,
+                            VU_PROTO_INFLIGHT_SHMFD, VU_ALL_STOPPED},
 	[VU_RESET_DEVICE] = {"RESET_DEVICE", vu_on_reset_device, 0, 8, 0, 0, VU_PLAIN, NONE,
                          VU_ANY_TIME},
 	[VU_VRING_KICK] = {"VRING_KICK", vu_on_vring_kick, 8, 8, 0, 0, VU_PLAIN, VU_PROTO_INBAND,
@@ -118,6 +123,8 @@ void vu_finish(struct vdev_vhost_user *vu, int rc)
 		vu_close(vu, vu->why);
 		return;
 	}
+	vdev_os_close(vu->reply_fd);
+	vu->reply_fd = -1;
 	m->have = 0;
 	if (sent < 0)
 		vu_close(vu, "the front-end does not take its answers");
@@ -139,6 +146,7 @@ void vu_dispatch(struct vdev_vhost_user *vu)
 	/* Optional parts that were not sent read as zero. */
 	memset(m->bytes + m->h.size, 0, sizeof(m->bytes) - m->h.size);
 	vu->reply_len = 0;
+	vu->reply_fd = -1;
 	vu->why = "message refused";
 	rc = legal_now(vu, m->entry, m);
 	if (rc == 0)

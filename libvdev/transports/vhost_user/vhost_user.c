@@ -16,11 +16,11 @@ static const uint64_t not_here = BIT(VIRTQ_F_NOTIFICATION_DATA) | BIT(VIRTQ_F_NO
                                  BIT(VIRTQ_F_SR_IOV) | BIT(VIRTQ_F_ADMIN_VQ) |
                                  BIT(VIRTQ_F_SUSPEND) | BIT(VU_F_LOG_ALL) | BIT(VU_F_PROTOCOL);
 
-static const uint64_t protocol_features = BIT(VU_PROTO_MQ) | BIT(VU_PROTO_LOG_SHMFD) |
-                                          BIT(VU_PROTO_REPLY_ACK) | BIT(VU_PROTO_BACKEND_REQ) |
-                                          BIT(VU_PROTO_CONFIG) | BIT(VU_PROTO_BACKEND_SEND_FD) |
-                                          BIT(VU_PROTO_RESET_DEVICE) | BIT(VU_PROTO_INBAND) |
-                                          BIT(VU_PROTO_MEM_SLOTS) | BIT(VU_PROTO_STATUS);
+static const uint64_t protocol_features =
+	BIT(VU_PROTO_MQ) | BIT(VU_PROTO_LOG_SHMFD) | BIT(VU_PROTO_REPLY_ACK) |
+	BIT(VU_PROTO_BACKEND_REQ) | BIT(VU_PROTO_CONFIG) | BIT(VU_PROTO_BACKEND_SEND_FD) |
+	BIT(VU_PROTO_INFLIGHT_SHMFD) | BIT(VU_PROTO_RESET_DEVICE) | BIT(VU_PROTO_INBAND) |
+	BIT(VU_PROTO_MEM_SLOTS) | BIT(VU_PROTO_STATUS);
 
 static void accept_one(struct vdev_vhost_user *vu)
 {
@@ -226,8 +226,8 @@ static int init_tables(struct vdev_vhost_user *vu)
 
 	vu->regions = vu->env.alloc(vu->env.ctx, bytes);
 	vu->spare = vu->env.alloc(vu->env.ctx, bytes);
-	/* A table and the one it replaces, and two logs likewise. */
-	vu->windows = vu_windows_new(&vu->env, 2 * vu->max_regions + 2 * VU_TABLE_REGIONS + 2);
+	/* A table and the one it replaces, two logs likewise, and the in-flight area. */
+	vu->windows = vu_windows_new(&vu->env, 2 * vu->max_regions + 2 * VU_TABLE_REGIONS + 3);
 	return vu->regions == NULL || vu->spare == NULL || vu->windows == NULL ? VIRTQ_ENOMEM : 0;
 }
 
@@ -291,6 +291,7 @@ static struct vdev_vhost_user *make(const struct vdev_env *env, struct vdev *v,
 	vu->cfg = *cfg;
 	vu->max_regions = cfg->mem_slots == 0 ? DEFAULT_SLOTS : cfg->mem_slots;
 	vu->ep = vu->wake = vu->dummy = vu->listener = vu->fd = vu->channel.fd = vu->log_call.fd = -1;
+	vu->reply_fd = -1;
 	vu->expect_op = -1;
 	vu->nrings = n;
 	vu->listener_source.kind = VU_LISTENER;

@@ -27,6 +27,7 @@ struct vu_message {
 		struct vu_mem_table table;
 		struct vu_mem_reg reg;
 		struct vu_log_desc log;
+		struct vu_inflight inflight;
 		struct vu_config config;
 		uint8_t bytes[VU_MAX_PAYLOAD];
 	};
@@ -104,6 +105,14 @@ struct vu_log {
 	uint64_t bytes;
 };
 
+/* The area in which requests in flight are noted; map.addr is NULL when there is none. */
+struct vu_area {
+	struct vdev_os_map map;
+	struct vu_window window;
+	uint16_t queues;
+	uint16_t entries; /* of each ring */
+};
+
 /* The channel for our requests. */
 struct vu_channel {
 	pthread_mutex_t lock;
@@ -141,6 +150,7 @@ struct vdev_vhost_user {
 	struct vu_message m;
 	uint8_t reply[VU_MAX_PAYLOAD];
 	size_t reply_len;
+	int reply_fd; /* goes with the reply, and is closed; or -1 */
 	const char *why;
 
 	/* The control operation that is waited for. */
@@ -176,6 +186,7 @@ struct vdev_vhost_user {
 	struct vu_slot log_call;
 	uint32_t log_on; /* any */
 
+	struct vu_area area;
 	struct vu_channel channel;
 	unsigned nrings;
 	struct vu_ring rings[];
@@ -305,6 +316,14 @@ int vu_on_set_log_fd(struct vdev_vhost_user *vu, struct vu_message *m);
 int vu_log_covers(const struct vu_log *log, uint64_t top);
 void vu_log_switch(struct vdev_vhost_user *vu);
 void vu_log_drop(struct vdev_vhost_user *vu);
+
+/* inflight.c */
+int vu_on_get_inflight_fd(struct vdev_vhost_user *vu, struct vu_message *m);
+int vu_on_set_inflight_fd(struct vdev_vhost_user *vu, struct vu_message *m);
+int vu_inflight_on(const struct vdev_vhost_user *vu, unsigned i);
+int vu_inflight_setup(struct vu_ring *r, int packed, struct vdev_queue_setup *out);
+void vu_inflight_forget(struct vdev_vhost_user *vu);
+void vu_inflight_drop(struct vdev_vhost_user *vu);
 
 /* config.c */
 int vu_on_get_config(struct vdev_vhost_user *vu, struct vu_message *m);
