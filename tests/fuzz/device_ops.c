@@ -9,6 +9,10 @@
 #define OUT   256
 #define BURST 8
 #define XLATS 4
+/* What the log covers, in pages from address 0; the device area's own log address lies in it, too. */
+#define LOG_WORDS 2
+#define LOG_PAGES (LOG_WORDS * 8 * sizeof(uintptr_t))
+#define USED_LOG  0x40000
 
 struct out {
 	struct virtq_chain chain;
@@ -24,6 +28,10 @@ struct fuzz {
 	struct dma_mem *bus; /* NULL: mapped memory */
 	struct virtq_xlat cache[XLATS];
 	struct virtq_xlat_ops xlat;
+	struct virtq_platform platform;
+	struct virtq_dirty dirty;
+	struct virtq_log log;
+	uintptr_t logged[LOG_WORDS];
 	struct out out[OUT];
 	uint32_t nout;
 	uint32_t last; /* chains of the last pop, which can be put back */
@@ -89,6 +97,79 @@ static int translate(void *ctx, uint64_t iova, int write, struct virtq_xlat *out
 	*out = (struct virtq_xlat){.iova = iova & ~(uint64_t)0xfff, .len = 0x1000, .perm = 3};
 	out->gpa = out->iova;
 	return 0;
+}
+
+/* --- what a platform is told, and the log ------------------------------------------------------- */
+
+static void platform_barrier(void *ctx)
+{
+	(void)ctx;
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+}
+
+/* Caches are only cared for where the ring, or a table, lies. */
+static void platform_cache(void *ctx, const void *p, size_t len)
+{
+	const struct fuzz *f = ctx;
+
+	HOLDS(len > 0);
+	for (uint32_t i = 0; i < REGIONS; i++) {
+		const struct virtq_region *r = &f->guest.regions[i];
+		uintptr_t at = (uintptr_t)p - (uintptr_t)r->host;
+
+		if (at < r->len && len <= r->len - at)
+			return;
+	}
+	HOLDS(p == NULL); /* none of these: outside of guest memory */
+}
+
+/* Across a bus, nobody looks whether buffers lie in memory: what doesn't is not logged. */
+static int is_memory(uint64_t page)
+{
+	for (uint32_t i = 0; i < REGIONS; i++)
+		if ((page << 12) - regions[i].gpa < regions[i].len)
+			return 1;
+	return 0;
+}
+
+static int is_logged(const struct fuzz *f, uint64_t page)
+{
+	return ((const uint8_t *)f->logged)[page / 8] >> page % 8 & 1;
+}
+
+/* Every page that the other side may have written through this chain is marked once it has gone back. */
+static void expect_logged(const struct fuzz *f, const struct virtq_chain *c)
+{
+	for (uint32_t i = c->nread; f->log.current != NULL && i < c->nread + c->nwrite; i++) {
+		uint64_t addr = 0, len = f->bus != NULL ? c->seg[i].len : c->iov[i].len;
+
+		if (f->bus != NULL) {
+			addr = c->seg[i].addr;
+		} else {
+			for (uint32_t j = 0; j < REGIONS; j++) {
+				const struct virtq_region *r = &f->guest.regions[j];
+				uintptr_t at = (uintptr_t)c->iov[i].base - (uintptr_t)r->host;
+
+				if (at < r->len)
+					addr = r->gpa + at;
+			}
+		}
+		HOLDS(len > 0);
+		for (uint64_t page = addr >> 12; page <= (addr + len - 1) >> 12 && is_memory(page); page++)
+			HOLDS(page >= LOG_PAGES || is_logged(f, page));
+	}
+}
+
+/* Logging is turned on or off at any time, and what was logged is taken away. */
+static void change_log(struct fuzz *f)
+{
+	uintptr_t out[LOG_WORDS];
+
+	if (f->dirty.nwords == 0)
+		return;
+	if (take8(&f->in) & 1)
+		virtq_log_set(&f->log, f->log.current == NULL ? &f->dirty : NULL);
+	HOLDS(virtq_dirty_take(&f->dirty, 0, LOG_WORDS, out) >= 0);
 }
 
 static void time_passes(struct fuzz *f)
@@ -318,6 +399,7 @@ static void push(struct fuzz *f)
 		return;
 	}
 	HOLDS(rc == (virtq_dev_fault(&f->ring.dev, NULL) ? VIRTQ_EBROKEN : 0));
+	expect_logged(f, &f->out[at].chain);
 	written = 0;
 	HOLDS(virtq_dev_push(&f->ring.dev, &f->out[at].chain, &written, 1) == VIRTQ_EINVAL);
 	forget(f, at);
@@ -344,6 +426,7 @@ static void release_all(struct fuzz *f)
 {
 	while (f->nout > 0) {
 		HOLDS(virtq_dev_release(&f->ring.dev, &f->out[f->nout - 1].chain, 1) == 0);
+		expect_logged(f, &f->out[f->nout - 1].chain);
 		forget(f, f->nout - 1);
 	}
 	HOLDS(virtq_dev_inflight(&f->ring.dev) == 0);
@@ -418,6 +501,32 @@ static void change_map(struct fuzz *f)
 
 /* --- putting it together ------------------------------------------------------------------------ */
 
+/* Caches to be cared for, a log, a device area with a log address of its own. */
+static void configure_more(struct fuzz *f, uint8_t bits)
+{
+	if (bits & 1) {
+		f->platform = (struct virtq_platform){.size = sizeof(f->platform),
+		                                      .clean = platform_cache,
+		                                      .invalidate = platform_cache,
+		                                      .ctx = f};
+		if (bits & 2)
+			f->platform.barrier = f->platform.read_barrier = f->platform.write_barrier =
+				platform_barrier;
+		f->cfg.platform = &f->platform;
+	}
+	if (bits & 4) {
+		HOLDS(virtq_dirty_init(&f->dirty, 0, 12, f->logged, LOG_WORDS, NULL) == 0);
+		virtq_mem_set_log(&f->guest.mem, &f->log);
+		virtq_mem_set_log(&f->other, &f->log);
+		f->cfg.mem = &f->guest.mem;
+		virtq_log_set(&f->log, bits & 8 ? &f->dirty : NULL);
+		if (bits & 16) {
+			f->cfg.flags = VIRTQ_DEV_USED_LOG;
+			f->cfg.used_log = USED_LOG;
+		}
+	}
+}
+
 static int configure(struct fuzz *f, int packed)
 {
 	uint8_t bits = take8(&f->in), size = take8(&f->in);
@@ -455,7 +564,32 @@ static int configure(struct fuzz *f, int packed)
 		f->cfg.dma = &f->bus->ops;
 		f->cfg.dma_window = 1u + take8(&f->in) % 16;
 	}
+	if (bits & 128)
+		configure_more(f, take8(&f->in));
 	return start(f);
+}
+
+static void rare(struct fuzz *f)
+{
+	uint8_t what = take8(&f->in);
+
+	switch (what % 8) {
+	case 0:
+		release_all(f);
+		break;
+	case 1:
+	case 2:
+	case 3:
+		change_log(f);
+		break;
+	case 4: /* the device model refuses what it got */
+		if (what == 4)
+			virtq_dev_break(&f->ring.dev, take8(&f->in));
+		break;
+	default:
+		HOLDS(f->bus != NULL || virtq_dev_uses_mem(&f->ring.dev, &f->guest.mem) ||
+		      virtq_dev_uses_mem(&f->ring.dev, &f->other));
+	}
 }
 
 static int step(struct fuzz *f)
@@ -495,8 +629,7 @@ static int step(struct fuzz *f)
 		unpop(f);
 		break;
 	case 13:
-		if (take8(&f->in) % 8 == 0)
-			release_all(f);
+		rare(f);
 		break;
 	case 14:
 		if (take8(&f->in) % 4 == 0)

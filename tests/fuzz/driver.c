@@ -24,7 +24,23 @@ struct fuzz {
 	/* The device, when it does as it should. */
 	uint16_t avail, used;
 	int avail_wrap, used_wrap;
+	struct virtq_platform platform;
 };
+
+static void platform_barrier(void *ctx)
+{
+	(void)ctx;
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+}
+
+/* Caches are only cared for where the ring, or a table, lies. */
+static void platform_cache(void *ctx, const void *p, size_t len)
+{
+	const struct fuzz *f = ctx;
+	uintptr_t at = (uintptr_t)p - (uintptr_t)f->guest.regions[0].host;
+
+	HOLDS(len > 0 && at < f->guest.regions[0].len && len <= f->guest.regions[0].len - at);
+}
 
 static void add(struct fuzz *f)
 {
@@ -226,6 +242,16 @@ static void configure(struct fuzz *f)
 	if (bits & 8) {
 		virtq_features_set(&c.features, VIRTQ_F_INDIRECT_DESC);
 		c.indirect_max = take8(&f->in) % 12;
+	}
+	if (bits & 16) {
+		f->platform = (struct virtq_platform){.size = sizeof(f->platform),
+		                                      .clean = platform_cache,
+		                                      .invalidate = platform_cache,
+		                                      .ctx = f};
+		if (bits & 32)
+			f->platform.barrier = f->platform.read_barrier = f->platform.write_barrier =
+				platform_barrier;
+		c.platform = &f->platform;
 	}
 	if (bits & 1)
 		c.size = (uint16_t)(1 + size % 40);
