@@ -176,7 +176,9 @@ VIRTQ_MUST_CHECK int vdev_function_save(struct vdev_function *fn, const struct v
 /**
  * Load a state. The stream is not trusted: it is taken whole or not at all (VIRTQ_EBADMSG,
  * VIRTQ_ENOTSUP, VIRTQ_ENOMEM, or the stream's own error). The function must be quiesced, reset or never
- * started, and no queue that has an owner may be started, else VIRTQ_EBUSY; it is quiesced afterwards.
+ * started, and no queue that has an owner may be started, else VIRTQ_EBUSY; it is quiesced afterwards. A
+ * queue of a state that was taken may still find no memory when it starts: it comes back broken, with
+ * NEEDS_RESET, and the driver may reset.
  */
 VIRTQ_MUST_CHECK int vdev_function_load(struct vdev_function *fn, const struct vdev_stream *s);
 /** Register access of a register-level device; checks region and bounds. */

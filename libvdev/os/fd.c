@@ -164,6 +164,9 @@ int vdev_os_thread(pthread_t *out, const char *name, void *(*fn)(void *), void *
 		return -rc;
 	rc = pthread_create(out, NULL, fn, arg);
 	(void)pthread_sigmask(SIG_SETMASK, &old, NULL);
+	/* Too many threads, or no stack for one more. VIRTQ_EAGAIN says something else. */
+	if (rc == EAGAIN)
+		return VIRTQ_ENOMEM;
 	if (rc != 0)
 		return -rc;
 	(void)pthread_setname_np(*out, name);

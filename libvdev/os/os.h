@@ -51,7 +51,10 @@ void vdev_os_epoll_forget(int ep, int fd);
 
 /* --- threads ---------------------------------------------------------------- */
 
-/* Start a thread with all signals blocked. @p name: at most 15 characters, shown by ps. */
+/*
+ * Start a thread with all signals blocked. @p name: at most 15 characters, shown by ps. VIRTQ_ENOMEM: no more
+ * threads.
+ */
 VIRTQ_MUST_CHECK int vdev_os_thread(pthread_t *out, const char *name, void *(*fn)(void *),
                                     void *arg);
 
