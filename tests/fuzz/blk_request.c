@@ -13,6 +13,7 @@
 
 #include "fuzz.h"
 #include "slow_disk.h"
+#include "state_buffer.h"
 
 enum {
 	RAM = 262144,
@@ -35,6 +36,8 @@ struct state {
 	uint32_t writable[SLOTS];   /* bytes from WRITABLE on */
 	int busy[SLOTS];
 	long allocated;
+	uint64_t now;
+	struct state_buffer saved;
 };
 
 static _Alignas(4096) uint8_t memory[RAM];
@@ -51,6 +54,11 @@ static void fuzz_free(void *ctx, void *p, size_t bytes)
 	free(p);
 }
 
+static uint64_t fuzz_now(void *ctx)
+{
+	return ((struct state *)ctx)->now;
+}
+
 static void start(struct state *s, struct input *in)
 {
 	struct vdev_blk_config blk = {.size = sizeof(blk), .max_inflight = 4};
@@ -62,13 +70,18 @@ static void start(struct state *s, struct input *in)
 	memset(s, 0, sizeof(*s));
 	s->env =
 		(struct vdev_env){.size = sizeof(s->env), .alloc = fuzz_alloc, .free = fuzz_free, .ctx = s};
-	env = s->env;
+	env = s->env; /* the loopback has no clock: its patience is counted in runs */
+	s->env.now = fuzz_now;
+	s->now = 1000000000;
 	s->disk = slow_disk_new(SECTORS * 512, how & 1);
 	if (how & 2)
 		s->disk->info.block_size = 4096;
 	s->disk->info.has_lifetime = how >> 2 & 1;
 	s->disk->info.volatile_cache = how >> 3 & 1;
 	blk.readonly = how >> 4 & 1;
+	blk.size_max = how & 6 ? 0 : 2048;
+	if (how & 8)
+		blk.limit = (struct vdev_blk_limit){.ops_per_s = 1000000, .ops_burst = 2};
 	HOLDS(vdev_blk_new(&s->v, &s->env, &s->disk->disk, &blk) == 0);
 	cfg.wanted.word[0] = how & 32 ? UINT32_MAX : 0xfffff000;
 	cfg.wanted.word[0] |= (uint64_t)1 << VIRTQ_F_VERSION_1;
@@ -181,6 +194,74 @@ static void reap(struct state *s)
 	}
 }
 
+/* A reset, with or without requests under way, and a new beginning. */
+static void again(struct state *s)
+{
+	slow_disk_hold(s->disk, 0);
+	slow_disk_release(s->disk, SLOW_HELD, VIRTQ_EIO, 0);
+	HOLDS(vdev_loopback_reset(s->l) == 0);
+	memset(s->busy, 0, sizeof(s->busy));
+	HOLDS(vdev_loopback_start(s->l) == 0);
+}
+
+/* Saved with everything ended, and loaded into the same device: it goes on as if nothing had been. */
+static void save_and_load(struct state *s)
+{
+	struct vdev_function *fn = vdev_function(s->v);
+	int rc;
+
+	slow_disk_hold(s->disk, 0);
+	slow_disk_release(s->disk, SLOW_HELD, 0, 0);
+	rc = vdev_function_quiesce(fn);
+	for (int i = 0; i < 100 && rc == VIRTQ_EAGAIN; i++) {
+		s->now += 1000000;
+		(void)!vdev_run(s->v, 0);
+		rc = vdev_function_quiesce(fn) == 0 ? 0 : VIRTQ_EAGAIN;
+	}
+	HOLDS(rc == 0);
+	HOLDS(vdev_function_save(fn, state_buffer_init(&s->saved)) == 0);
+	HOLDS(vdev_function_load(fn, &s->saved.stream) == 0);
+	HOLDS(vdev_function_resume(fn) == 0);
+}
+
+/* What the embedder may do at any time. */
+static void embedder(struct state *s, struct input *in)
+{
+	uint8_t what = take8(in);
+
+	switch (what & 7) {
+	case 0:
+		s->now += (uint64_t)take16(in) * 1000;
+		break;
+	case 1:
+		(void)!vdev_blk_set_limit(
+			s->v,
+			&(struct vdev_blk_limit){.ops_per_s = what & 8 ? 0 : 1000u + take16(in),
+		                             .bytes_per_s = what & 16 ? 0 : 100000 + (uint64_t)take32(in),
+		                             .ops_burst = what >> 5,
+		                             .bytes_burst = what & 32 ? 4096 : 0});
+		break;
+	case 2: /* smaller only while nothing is under way: what is would be outside of this disk */
+		if (slow_disk_held(s->disk) == 0) {
+			slow_disk_resize(s->disk, (uint64_t)(1 + take8(in)) * 4096);
+			HOLDS(vdev_blk_resized(s->v) == 0);
+		}
+		break;
+	case 3:
+		save_and_load(s);
+		break;
+	case 4:
+		if (what & 8)
+			again(s);
+		break;
+	case 5:
+		slow_disk_delay(s->disk, 0);
+		break;
+	default:
+		s->now += 1000000000;
+	}
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct state s;
@@ -207,7 +288,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			reap(&s);
 			break;
 		case 4:
-			vdev_config_write(s.v, 32, &(uint8_t){op >> 3 & 1}, 1);
+			if (op & 16)
+				embedder(&s, &in);
+			else
+				vdev_config_write(s.v, 32, &(uint8_t){op >> 3 & 1}, 1);
 			break;
 		default:
 			add(&s, &in);
@@ -219,8 +303,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	/* Unless its queue broke, whatever is left ends with its disk operation. */
 	slow_disk_hold(s.disk, 0);
 	slow_disk_release(s.disk, SLOW_HELD, 0, 0);
-	for (int i = 0; i < 3; i++)
+	for (int i = 0; i < 64; i++) {
+		s.now += 10000000000; /* what a rate limit holds back */
 		reap(&s);
+	}
 	for (int i = 0; i < SLOTS; i++)
 		HOLDS(!s.busy[i] || vdev_queue_broken(s.v, 0));
 	stop(&s);
