@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -92,10 +93,19 @@ static uint64_t env_now(void *ctx)
 	return atomic_fetch_add(&now.clock, 1000000) + 1000000;
 }
 
+/* INJECT_LOG=1 shows what the library says. */
+static void env_log(void *ctx, const struct vdev_log_entry *e)
+{
+	(void)ctx;
+	if (getenv("INJECT_LOG") != NULL)
+		fprintf(stderr, "# %u (%s) %s: %s (error %d, queue %d)\n", now.n, now.where, e->source,
+		        e->text, e->error, e->queue);
+}
+
 const struct vdev_env *inject_env(void)
 {
 	static const struct vdev_env env = {
-		.size = sizeof(env), .alloc = env_alloc, .free = env_free, .now = env_now};
+		.size = sizeof(env), .alloc = env_alloc, .free = env_free, .log = env_log, .now = env_now};
 
 	return &env;
 }
@@ -274,6 +284,14 @@ void inject_hosted(int on)
 int inject_hit(void)
 {
 	return atomic_load(&now.hits) > 0;
+}
+
+const char *inject_what(void)
+{
+	static char what[64];
+
+	snprintf(what, sizeof(what), "allocation %u (%s)", now.n, now.where);
+	return what;
 }
 
 int inject_lasting(void)

@@ -38,6 +38,8 @@ void inject_run(const char *name, inject_scenario scenario, unsigned at_least);
 int inject_again(int rc);
 /* 1 when an allocation has failed in this run: what is not answered by an error may have suffered. */
 int inject_hit(void);
+/* What failed, for messages. */
+const char *inject_what(void);
 /* 1 when whatever failed goes on failing. */
 int inject_lasting(void);
 /* Whether malloc counts too: around calls of the library that use the hosted environment. */

@@ -162,20 +162,22 @@ int vu_on_get_status(struct vdev_vhost_user *vu, struct vu_message *m)
 void vu_opened(struct vdev_vhost_user *vu, int fd)
 {
 	if (vu->listener >= 0)
-		vu_poll_del(vu, vu->listener);
+		vu_poll_set(vu, vu->listener, 0, &vu->listener_source);
 	vu->fd = fd;
 	vu->m.have = 0;
-	vu_watch(vu, 1);
 	vu_log_entry(vu, VDEV_LOG_INFO, 0, -1, 0, "a front-end connected");
 	if (vu->cfg.connection != NULL)
 		vu->cfg.connection(vu->cfg.ctx, 1, "");
+	vu_watch(vu, 1);
 }
 
 /* Wait for the next front-end. */
 void vu_listen(struct vdev_vhost_user *vu)
 {
-	if (vu->listener < 0 || vu_poll_add(vu, vu->listener, EPOLLIN, &vu->listener_source) < 0)
+	if (vu->listener < 0)
 		vu->over = 1;
+	else
+		vu_poll_set(vu, vu->listener, EPOLLIN, &vu->listener_source);
 }
 
 static int closed(struct vdev_vhost_user *vu, int rc)

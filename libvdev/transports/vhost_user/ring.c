@@ -204,8 +204,12 @@ void vu_ring_try(struct vu_ring *r)
 	r->started = 1;
 	vu->any_ring = 1;
 	vdev_accepted(vu->v, &vu->last);
-	if (vdev_port_set_kick(r->port, r->kick_fd) < 0)
-		failed(r, 0, "the kick descriptor can't be polled");
+	if (vdev_port_set_kick(r->port, r->kick_fd) < 0) {
+		/* It costs time, but the ring does not hang. */
+		vu_log_entry(vu, VDEV_LOG_WARNING, 0, (int)r->index, 0,
+		             "the kick descriptor can't be watched: the ring is looked at all the time");
+		__atomic_store_n(&r->polled, 1, __ATOMIC_RELAXED);
+	}
 	driver_ok(vu);
 }
 

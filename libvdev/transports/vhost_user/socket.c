@@ -32,16 +32,21 @@ void vu_poll_del(struct vdev_vhost_user *vu, int fd)
 	(void)epoll_ctl(vu->ep, EPOLL_CTL_DEL, fd, NULL);
 }
 
-/* Read messages, or leave them in the socket while one is being carried out. */
+/*
+ * Read messages, or leave them in the socket while one is being carried out. A connection that can't be watched (any
+ * more) would hang: it ends.
+ */
 void vu_watch(struct vdev_vhost_user *vu, int on)
 {
 	if (vu->fd < 0 || vu->watched == on)
 		return;
 	if (!on)
 		vu_poll_del(vu, vu->fd);
-	else if (vu_poll_add(vu, vu->fd, EPOLLIN, &vu->connection_source) < 0)
-		return;
 	vu->watched = on;
+	if (on && vu_poll_add(vu, vu->fd, EPOLLIN, &vu->connection_source) < 0) {
+		vu->watched = 0;
+		vu_close(vu, "the connection can't be polled");
+	}
 }
 
 void vu_drop_fds(struct vu_message *m)

@@ -335,6 +335,9 @@ int vdev_vhost_user_new(struct vdev_vhost_user **out, const struct vdev_env *env
 		rc = init_events(vu);
 	if (rc >= 0)
 		rc = open_socket(vu, &connected);
+	/* Once and for all, so that listening again needs nothing that may be lacking then. */
+	if (rc >= 0 && vu->listener >= 0)
+		rc = vu_poll_add(vu, vu->listener, 0, &vu->listener_source);
 	/* The device is touched last: a second back-end on a path that is in use leaves the first alone. */
 	if (rc >= 0)
 		rc = init_rings(vu);
