@@ -56,6 +56,7 @@ static void shapes_add(struct ring_case base, int full)
 	c = base;
 	c.size = 4;
 	c.burst = 2;
+	c.publishes = 2; /* with three, PSO has more states than memory has room for */
 	c.batch = 1;
 	rings[nrings++] = c;
 	c = base;
@@ -144,7 +145,7 @@ START_TEST(three_publishes)
 	if (!full())
 		return;
 	cases_make(3);
-	explore_all((enum model)_i, UINT64_C(1) << 27);
+	explore_all((enum model)_i, UINT64_C(1) << 25);
 }
 END_TEST
 
