@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* QEMU's virtio-rng, and cases in which something goes wrong. */
+/* QEMU's virtio-rng, and cases in which something goes wrong; the example. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "qtest_rig.h"
+
+/* examples/user-space-rng.c */
+int read_entropy(const struct vdev_pci_access *access, uint8_t *dma, uint64_t dma_addr, void *out,
+                 uint32_t bytes);
 
 /* --- Entropy ------------------------------------------------------------------------------------ */
 
@@ -137,6 +141,21 @@ void rng_case(struct rig *r)
 	printf("%lu requests, %lu bytes, %lu notifications, %lu interrupts\n", r->requests, e.bytes,
 	       r->kicks, r->interrupts);
 	CHECK(r, e.bytes >= 400 && missing < 64);
+	rig_end(r);
+}
+
+/* The example of docs/user-space-driver.md. */
+static void example(struct rig *r)
+{
+	struct vdev_pci_access a = qtest_pci_access(&r->fn, 1);
+	uint8_t one[64] = {0}, two[64] = {0};
+	int n;
+
+	for (int i = 0; i < 2; i++) {
+		n = read_entropy(&a, rig_at(r, AT_RING), AT_RING, i == 0 ? one : two, 64);
+		CHECK(r, n >= 16 && n <= 64);
+	}
+	CHECK(r, memcmp(one, two, 16) != 0);
 	rig_end(r);
 }
 
@@ -275,6 +294,7 @@ static void vectors(struct rig *r)
 }
 
 const struct mean_case mean_cases[] = {
+	{"the example", {.machine = MACHINE_PC, .rng = 1}, example},
 	{"broken request, split, ISR", {.machine = MACHINE_PC, .indirect = 1}, broken_request},
 	{"broken request, packed, MSI-X",
      {.machine = MACHINE_Q35, .packed = 1, .msix = 1, .event_idx = 1},
