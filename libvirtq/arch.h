@@ -22,6 +22,9 @@
 /* A loop that is to have the registers to itself. */
 #define NOINLINE static __attribute__((noinline))
 
+/* The compiler is not to remember where a value came from, which would cost a register beside it. */
+#define forget_origin(v) __asm__("" : "+r"(v))
+
 #if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
 #define le16(x) __builtin_bswap16(x)
 #define le32(x) __builtin_bswap32(x)

@@ -106,30 +106,43 @@ static inline int dev_bursts(const struct virtq_dev *vq)
  * requests in and out may alternate.
  */
 static inline void chain_fill_plain(struct virtq_chain *c, struct virtq_iov *iov, void *base,
-                                    uint32_t len, size_t write, uint16_t id, uint32_t seq)
+                                    uint64_t len, size_t write, size_t id, uint32_t seq)
 {
 	uint8_t *side = (uint8_t *)c + sizeof(uint32_t) / VIRTQ_DESC_WRITE * write;
 
 	iov->base = base;
-	iov->len = len;
+	iov->len = (size_t)len;
 	c->iov = iov;
 	c->nread = c->nwrite = 0;
 	c->read_bytes = c->write_bytes = 0;
 	*(uint32_t *)(void *)(side + offsetof(struct virtq_chain, nread)) = 1;
-	*(uint32_t *)(void *)(side + offsetof(struct virtq_chain, read_bytes)) = len;
+	*(uint32_t *)(void *)(side + offsetof(struct virtq_chain, read_bytes)) = (uint32_t)len;
 #if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-	c->id = id;
+	c->id = (uint16_t)id;
 	c->more = 0;
 #else
 	/* Both at once. */
-	__builtin_memcpy((uint8_t *)c + offsetof(struct virtq_chain, id), &(uint32_t){id}, 4);
+	__builtin_memcpy((uint8_t *)c + offsetof(struct virtq_chain, id), &(uint32_t){(uint32_t)id}, 4);
 #endif
 	c->seq = seq;
 }
 
-/* Whether a chain, whose id was read already, may be pushed the short way: it is out, under the current map. */
-static inline int push_plain_ok(const uint8_t *owner, uint32_t size, const struct virtq_chain *c,
-                                uint32_t id, uint32_t written)
+/* The id of a chain that takes one place, and something above every id for one that takes more. */
+static inline size_t chain_id_plain(const struct virtq_chain *c)
+{
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+	return c->id | (size_t)c->more << 16;
+#else
+	uint32_t both;
+
+	__builtin_memcpy(&both, (const uint8_t *)c + offsetof(struct virtq_chain, id), sizeof(both));
+	return both;
+#endif
+}
+
+/* Whether a chain with that id may be pushed the short way: it is out, under the current map. */
+static inline int push_plain_ok(const uint8_t *owner, size_t size, const struct virtq_chain *c,
+                                size_t id, uint32_t written)
 {
 	return id < size && owner[id] == OWNER_NOW && written <= c->write_bytes;
 }

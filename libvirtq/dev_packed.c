@@ -112,17 +112,19 @@ NOINLINE uint32_t pop_plain(struct virtq_dev *vq, struct virtq_chain *chains, st
 	const struct virtq_mem *mem = dev_mem(vq);
 	const uint8_t *first = desc_at(vq, vq->avail), *p = first;
 	const uint8_t *end = p + (size_t)n * VIRTQ_DESC_BYTES;
-	const uint32_t plain = vq->avail_wrap ? VIRTQ_DESC_AVAIL : VIRTQ_DESC_USED;
-	uint32_t size = vq->size, shift = mem->index_shift, seq = vq->seq;
+	const size_t plain = vq->avail_wrap ? VIRTQ_DESC_AVAIL : VIRTQ_DESC_USED;
+	uint32_t shift = mem->index_shift, seq = vq->seq;
 	uint8_t *owner = vq->owner;
+	size_t size = vq->size;
 
 	for (; p != end; p += VIRTQ_DESC_BYTES, chains++, iov++, seq++) {
-		uint32_t flags = shared_load16(p + DESC_FLAGS), len, id;
-		void *base = NULL;
-		uint64_t addr;
+		size_t flags = shared_load16(p + DESC_FLAGS) ^ plain, id; /* WRITE or nothing is left */
+		uint64_t addr, len;
+		void *base;
 
-		if (unlikely((flags & ~(uint32_t)VIRTQ_DESC_WRITE) != plain)) {
-			next_rest(vq, p, (uint16_t)flags, next);
+		forget_origin(flags);
+		if (unlikely((flags & ~(size_t)VIRTQ_DESC_WRITE) != 0)) {
+			next_rest(vq, p, (uint16_t)(flags ^ plain), next);
 			break;
 		}
 		/* The rest after the flags; pairs with the driver's barrier before it writes them. */
@@ -133,11 +135,11 @@ NOINLINE uint32_t pop_plain(struct virtq_dev *vq, struct virtq_chain *chains, st
 		if (unlikely(id >= size) || unlikely(owner[id] != OWNER_NONE) ||
 		    unlikely(!mem_plain(mem, shift, addr, len, &base))) {
 			next->err = 0;
-			next->d = (struct desc){addr, len, (uint16_t)flags, (uint16_t)id};
+			next->d = (struct desc){addr, (uint32_t)len, (uint16_t)(flags ^ plain), (uint16_t)id};
 			break;
 		}
 		owner[id] = OWNER_NOW;
-		chain_fill_plain(chains, iov, base, len, flags & VIRTQ_DESC_WRITE, (uint16_t)id, seq);
+		chain_fill_plain(chains, iov, base, len, flags, id, seq);
 	}
 	n = (uint32_t)((size_t)(p - first) / VIRTQ_DESC_BYTES);
 	advance(vq, &vq->avail, &vq->avail_wrap, n);
@@ -222,7 +224,7 @@ void packed_unpop(struct virtq_dev *vq, const struct virtq_chain *chains, uint32
  * Write a used descriptor. The first one since the last publish keeps its old flags until then, so that the driver,
  * which reads in ring order, sees all of them at once.
  */
-void packed_use(struct virtq_dev *vq, uint16_t id, uint16_t more, uint32_t written)
+static void used_store(struct virtq_dev *vq, uint16_t id, uint16_t more, uint32_t written)
 {
 	uint8_t *p = desc_at(vq, vq->used);
 	uint16_t flags = vq->used_wrap ? VIRTQ_DESC_AVAIL | VIRTQ_DESC_USED : 0;
@@ -239,11 +241,23 @@ void packed_use(struct virtq_dev *vq, uint16_t id, uint16_t more, uint32_t writt
 		vq->held_flags = flags;
 		vq->held_place = vq->used;
 	}
-	if (dev_logging(vq))
-		dev_mark_desc(vq, (uint32_t)vq->used * VIRTQ_DESC_BYTES, VIRTQ_DESC_BYTES);
 	advance(vq, &vq->used, &vq->used_wrap, more + 1u);
-	vq->slots_out = (uint16_t)(vq->slots_out - more - 1);
-	vq->held_slots = (uint16_t)(vq->held_slots + more + 1);
+}
+
+static void slots_back(struct virtq_dev *vq, uint32_t n)
+{
+	vq->slots_out = (uint16_t)(vq->slots_out - n);
+	vq->held_slots = (uint16_t)(vq->held_slots + n);
+}
+
+void packed_use(struct virtq_dev *vq, uint16_t id, uint16_t more, uint32_t written)
+{
+	uint32_t offset = (uint32_t)vq->used * VIRTQ_DESC_BYTES;
+
+	used_store(vq, id, more, written);
+	if (dev_logging(vq))
+		dev_mark_desc(vq, offset, VIRTQ_DESC_BYTES);
+	slots_back(vq, more + 1u);
 }
 
 #ifdef DEV_BURSTS
@@ -254,76 +268,69 @@ void packed_use(struct virtq_dev *vq, uint16_t id, uint16_t more, uint32_t writt
 NOINLINE uint32_t push_plain(struct virtq_dev *vq, const struct virtq_chain *c,
                              const uint32_t *written, uint32_t n)
 {
-	uint32_t size = vq->size, end = size - vq->used;
+	size_t size = vq->size;
+	uint32_t end = (uint32_t)size - vq->used;
 	uint32_t flags = (vq->used_wrap ? VIRTQ_DESC_AVAIL | VIRTQ_DESC_USED : 0u) << 16;
 	uint32_t wrote = flags | (uint32_t)VIRTQ_DESC_WRITE << 16;
 	uint8_t *p = desc_at(vq, vq->used), *owner = vq->owner;
 	const struct virtq_chain *first = c, *last = c + (n < end ? n : end);
 
 	for (; c != last; c++, written++, p += VIRTQ_DESC_BYTES) {
-		uint32_t len = *written, id = c->id;
+		uint32_t len = *written;
+		size_t id = chain_id_plain(c);
 
-		if (unlikely(c->more != 0) || unlikely(!push_plain_ok(owner, size, c, id, len)))
+		if (unlikely(!push_plain_ok(owner, size, c, id, len)))
 			break;
 		owner[id] = OWNER_NONE;
 		shared_store32(p + DESC_LEN, len);
-		shared_store32(p + DESC_ID, (len > 0 ? wrote : flags) | id);
+		shared_store32(p + DESC_ID, (len > 0 ? wrote : flags) | (uint32_t)id);
 	}
 	n = (uint32_t)(c - first);
 	advance(vq, &vq->used, &vq->used_wrap, n);
-	vq->slots_out = (uint16_t)(vq->slots_out - n);
-	vq->held_slots = (uint16_t)(vq->held_slots + n);
 	return n;
 }
 
-/* Where used descriptors go. */
-struct used_at {
-	uint16_t used, slots_out, held_slots;
-	uint8_t wrap, held;
-};
-
 /* A push that is refused halfway: its descriptors say again that they are the device's, and its chains are out. */
-static void push_undo(struct virtq_dev *vq, const struct used_at *from,
+static void push_undo(struct virtq_dev *vq, uint16_t used, uint8_t wrap, uint8_t held,
                       const struct virtq_chain *chains, uint32_t n)
 {
-	uint16_t place = from->used;
-	uint8_t wrap = from->wrap;
+	uint16_t place = used;
 
+	vq->used = used;
+	vq->used_wrap = wrap;
 	for (uint32_t i = 0; i < n; i++) {
-		if (i > 0 || from->held)
+		if (i > 0 || held)
 			shared_store16(desc_at(vq, place) + DESC_FLAGS,
 			               wrap ? VIRTQ_DESC_AVAIL : VIRTQ_DESC_USED);
 		vq->owner[chains[i].id] = OWNER_NOW;
 		advance(vq, &place, &wrap, chains[i].more + 1u);
 	}
-	vq->used = from->used;
-	vq->used_wrap = from->wrap;
-	vq->held = from->held;
-	vq->held_slots = from->held_slots;
-	vq->slots_out = from->slots_out;
+	vq->held = held;
 }
 
 int packed_push(struct virtq_dev *vq, const struct virtq_chain *chains, const uint32_t *written,
                 uint32_t n)
 {
-	const struct used_at from = {.used = vq->used,
-	                             .slots_out = vq->slots_out,
-	                             .held_slots = vq->held_slots,
-	                             .wrap = vq->used_wrap,
-	                             .held = vq->held};
+	uint16_t used = vq->used;
+	uint8_t wrap = vq->used_wrap, held = vq->held;
 
 	for (uint32_t i = 0; i < n; i++) {
-		if (vq->held)
-			i += push_plain(vq, &chains[i], &written[i], n - i);
-		if (i == n)
-			break;
-		if (!push_plain_ok(vq->owner, vq->size, &chains[i], chains[i].id, written[i])) {
-			push_undo(vq, &from, chains, i);
+		const struct virtq_chain *c = &chains[i];
+
+		if (vq->held) {
+			i += push_plain(vq, c, &written[i], n - i);
+			if (i == n)
+				break;
+			c = &chains[i];
+		}
+		if (unlikely(!push_plain_ok(vq->owner, vq->size, c, c->id, written[i]))) {
+			push_undo(vq, used, wrap, held, chains, i);
 			return VIRTQ_EINVAL;
 		}
-		vq->owner[chains[i].id] = OWNER_NONE;
-		packed_use(vq, chains[i].id, chains[i].more, written[i]);
+		vq->owner[c->id] = OWNER_NONE;
+		used_store(vq, c->id, c->more, written[i]);
 	}
+	slots_back(vq, (uint32_t)vq->used + (vq->used_wrap != wrap ? vq->size : 0) - used);
 	chains_back(vq, n);
 	return 0;
 }

@@ -129,18 +129,19 @@ NOINLINE uint32_t pop_plain(struct virtq_dev *vq, struct virtq_chain *chains, st
 	const struct virtq_mem *mem = dev_mem(vq);
 	const uint8_t *first = avail_entry(vq, vq->avail), *p = first, *end = p + 2 * (size_t)n;
 	uint8_t *owner = vq->owner;
-	uint32_t size = vq->size, shift = mem->index_shift, seq = vq->seq;
+	uint32_t shift = mem->index_shift, seq = vq->seq;
+	size_t size = vq->size;
 
 	for (; p != end; p += 2, chains++, iov++, seq++) {
-		uint16_t head = shared_load16(p), flags;
-		const uint8_t *desc = vq->desc + (size_t)head * VIRTQ_DESC_BYTES;
-		uint64_t addr;
-		uint32_t len;
+		size_t head = shared_load16(p);
+		uint16_t flags;
+		const uint8_t *desc = vq->desc + head * VIRTQ_DESC_BYTES;
+		uint64_t addr, len;
 		void *base;
 
 		if (unlikely(head >= size) || unlikely(owner[head] != OWNER_NONE)) {
-			next->head = head;
-			next->err = head_check(vq, head);
+			next->head = (uint16_t)head;
+			next->err = head_check(vq, next->head);
 			break;
 		}
 		addr = shared_load64(desc);
@@ -148,9 +149,10 @@ NOINLINE uint32_t pop_plain(struct virtq_dev *vq, struct virtq_chain *chains, st
 		flags = shared_load16(desc + SPLIT_DESC_FLAGS);
 		if (unlikely((flags & ~VIRTQ_DESC_WRITE) != 0) ||
 		    unlikely(!mem_plain(mem, shift, addr, len, &base))) {
-			next->head = head;
+			next->head = (uint16_t)head;
 			next->err = 0;
-			next->d = (struct desc){addr, len, flags, shared_load16(desc + SPLIT_DESC_NEXT)};
+			next->d = (struct desc){addr, (uint32_t)len, flags,
+			                        shared_load16(desc + SPLIT_DESC_NEXT)};
 			break;
 		}
 		owner[head] = OWNER_NOW;
@@ -240,10 +242,11 @@ int split_push(struct virtq_dev *vq, const struct virtq_chain *chains, const uin
 	uint8_t *ring = vq->device + 4, *end = ring + VIRTQ_USED_ELEM_BYTES * (size_t)vq->size;
 	uint8_t *p = vq->device + used_entry(vq, vq->used), *owner = vq->owner;
 	const struct virtq_chain *c = chains, *last = c + n;
-	uint32_t size = vq->size;
+	size_t size = vq->size;
 
 	for (; c != last; c++, written++) {
-		uint32_t len = *written, id = c->id;
+		uint32_t len = *written;
+		size_t id = chain_id_plain(c);
 
 		if (unlikely(!push_plain_ok(owner, size, c, id, len))) {
 			/* Entries that are not shown are nobody's: only what we know of the chains is put back. */
@@ -252,7 +255,7 @@ int split_push(struct virtq_dev *vq, const struct virtq_chain *chains, const uin
 			return VIRTQ_EINVAL;
 		}
 		owner[id] = OWNER_NONE;
-		shared_store32(p, id);
+		shared_store32(p, (uint32_t)id);
 		shared_store32(p + 4, len);
 		p += VIRTQ_USED_ELEM_BYTES;
 		if (unlikely(p == end))

@@ -37,7 +37,7 @@ _Static_assert(sizeof(struct virtq_mem_slot) == 1 << MEM_SLOT_SHIFT, "size of a 
  * Where a buffer lies here: 1 and *base, if it is not empty and lies whole in a region that can be written and that
  * the index knows, which is nearly always so; else 0, and somebody has to look closer. shift is mem->index_shift.
  */
-static inline int mem_plain(const struct virtq_mem *mem, uint32_t shift, uint64_t gpa, uint32_t len,
+static inline int mem_plain(const struct virtq_mem *mem, uint32_t shift, uint64_t gpa, uint64_t len,
                             void **base)
 {
 #if VIRTQ_MEM_INDEX > 0
@@ -45,7 +45,7 @@ static inline int mem_plain(const struct virtq_mem *mem, uint32_t shift, uint64_
 	const struct virtq_mem_slot *slot = (const void *)(slots + (gpa >> shift & MEM_SLOT_MASK));
 	uint64_t left = slot->end - gpa;
 
-	if (unlikely(left > slot->len) || unlikely((uint64_t)len - 1 >= left))
+	if (unlikely(left > slot->len) || unlikely(len - 1 >= left))
 		return 0;
 	*base = (void *)(slot->host + (uintptr_t)gpa);
 	return 1;
