@@ -1,165 +1,179 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Device side of a ring in mapped memory: pop, push, publish and should_interrupt for bursts of
- * chains of one descriptor, buffers in four regions by turns, EVENT_IDX, logging off.
+ * What a request costs in a ring: both sides on one core, two cores, instructions of each side, operations across a
+ * bus. Mapped memory of four regions, buffers in them by turns, EVENT_IDX, logging off, the shared library.
  */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <virtq/virtq.h>
+#include "ring_bench.h"
 
-#include "support/bench.h"
+enum { FEW = 3200, MANY = 35200 };
 
-enum { REGIONS = 4, REGION_BYTES = 1 << 16, SIZE = 256, BURST = 32, BUFFER = 64, IOV = 1024 };
-
-struct bench {
-	struct virtq_mem mem;
-	struct virtq_region regions[REGIONS];
-	struct virtq_drv drv;
-	struct virtq_dev dev;
-	void *drv_scratch, *dev_scratch;
-	struct virtq_chain chains[BURST];
-	struct virtq_iov iov[IOV];
-	uint32_t written[BURST];
-	uint64_t interrupts;
+struct options {
+	int json, quick, instructions;
+	unsigned windows;
+	uint64_t window_ns;
 };
 
-static void set_up(struct bench *b, int packed)
-{
-	struct virtq_drv_config drv = {.size = sizeof(drv), .queue_size = SIZE};
-	struct virtq_dev_config dev = {.size = sizeof(dev), .mem = &b->mem};
+static const char *const layouts[] = {"split", "packed"};
+static const char *const forms[] = {"direct", "indirect"};
 
-	for (unsigned i = 0; i < REGIONS; i++)
-		b->regions[i] = (struct virtq_region){.gpa = (uint64_t)(i + 1) << 32,
-		                                      .len = REGION_BYTES,
-		                                      .host = bench_zeroed(REGION_BYTES)};
-	bench_need(virtq_mem_init(&b->mem, b->regions, REGIONS) == 0, "virtq_mem_init");
-	virtq_features_set(&drv.features, VIRTQ_F_VERSION_1);
-	virtq_features_set(&drv.features, VIRTQ_F_EVENT_IDX);
-	if (packed)
-		virtq_features_set(&drv.features, VIRTQ_F_RING_PACKED);
-	bench_need(virtq_drv_ring_bytes(SIZE, &drv.features) <= REGION_BYTES / 2,
-	           "a ring of half a region");
-	drv.ring = b->regions[0].host;
-	drv.ring_addr = b->regions[0].gpa;
-	drv.scratch_bytes = virtq_drv_bytes(SIZE, &drv.features);
-	drv.scratch = b->drv_scratch = bench_zeroed(drv.scratch_bytes);
-	bench_need(virtq_drv_init(&b->drv, &drv) == 0, "virtq_drv_init");
-	dev.features = drv.features;
-	virtq_drv_state(&b->drv, &dev.state);
-	dev.scratch_bytes = virtq_dev_bytes(&dev);
-	dev.scratch = b->dev_scratch = bench_zeroed(dev.scratch_bytes);
-	bench_need(virtq_dev_init(&b->dev, &dev) == 0, "virtq_dev_init");
-	bench_need(virtq_dev_max_iov(&b->dev) <= IOV, "room for the longest chain");
+static void name_of(char *to, size_t room, const char *what, const struct ring_kind *k)
+{
+	snprintf(to, room, "%s, %s %s, burst %u", what, layouts[k->packed], forms[k->indirect],
+	         k->burst);
 }
 
-static void tear_down(struct bench *b)
+static void timed(const struct options *o, const char *what, struct ring_kind *k,
+                  double (*ours)(void *, uint64_t), double (*peer)(void *, uint64_t),
+                  const int *cpu)
 {
-	bench_need(virtq_dev_fini(&b->dev) == 0, "virtq_dev_fini");
-	virtq_mem_unref(&b->mem);
-	for (unsigned i = 0; i < REGIONS; i++)
-		free(b->regions[i].host);
-	free(b->drv_scratch);
-	free(b->dev_scratch);
+	struct bench_case c = {.bench = "ring",
+	                       .unit = "ns",
+	                       .cpu = cpu,
+	                       .windows = o->windows,
+	                       .window_ns = o->window_ns,
+	                       .ours = {"vdevkit", ours, k},
+	                       .peer = {"unchecked pointer ring", peer, k}};
+	struct bench_result r;
+	char name[64];
+
+	name_of(name, sizeof(name), what, k);
+	c.name = name;
+	bench_run(&c, &r);
+	bench_print(stdout, &c, &r, o->json);
 }
 
-static void offer(struct bench *b)
+/* Instructions of a request in one function: the difference of two runs, so that set-up and warm-up drop out. */
+static void counted(const struct options *o, const char *what, const char *function,
+                    const struct ring_kind *k)
 {
-	for (uint64_t i = 0; i < BURST; i++) {
-		const struct virtq_seg seg = {
-			.addr = b->regions[i % REGIONS].gpa + REGION_BYTES / 2 + i * BUFFER, .len = BUFFER};
+	char burst[16], few[16], many[16], name[64];
+	char *argv[] = {(char *)(uintptr_t)bench_self(),
+	                (char *)"--one",
+	                few,
+	                (char *)(uintptr_t)layouts[k->packed],
+	                (char *)(uintptr_t)forms[k->indirect],
+	                burst,
+	                NULL};
+	int64_t a, b;
 
-		bench_need(virtq_drv_add(&b->drv, &seg, 1, 0, &b->chains[i]) == 0, "virtq_drv_add");
+	snprintf(burst, sizeof(burst), "%u", k->burst);
+	snprintf(few, sizeof(few), "%d", FEW);
+	snprintf(many, sizeof(many), "%d", MANY);
+	a = bench_callgrind(function, argv);
+	argv[2] = many;
+	b = bench_callgrind(function, argv);
+	if (a <= 0 || b <= a) {
+		fprintf(stderr, "ring: no instruction counts (is valgrind there?)\n");
+		return;
 	}
-	virtq_drv_publish(&b->drv);
+	name_of(name, sizeof(name), what, k);
+	bench_print_count(stdout, "ring", name, "instructions", (double)(b - a) / (MANY - FEW), NULL,
+	                  -1, o->json);
 }
 
-/* What is measured: the instructions of a chain are those of this function, with all it calls. */
-static __attribute__((noinline)) void device_side(struct bench *b)
+/* Every kind of request, one after the other. */
+static void kinds(const struct options *o, void (*each)(const struct options *, struct ring_kind *))
 {
-	int n = virtq_dev_pop(&b->dev, b->chains, BURST, b->iov, IOV);
+	for (int i = 0; i < 8; i++) {
+		struct ring_kind k = {
+			.packed = i / 4, .indirect = i / 2 % 2, .burst = i % 2 != 0 ? RING_BURST : 1};
 
-	if (n != BURST || virtq_dev_push(&b->dev, b->chains, b->written, BURST) != 0)
-		abort();
-	virtq_dev_publish(&b->dev);
-	b->interrupts += (uint64_t)virtq_dev_should_interrupt(&b->dev);
-}
-
-static void reap(struct bench *b)
-{
-	struct virtq_done done[BURST];
-
-	bench_need(virtq_drv_take(&b->drv, done, BURST) == BURST, "virtq_drv_take");
-	bench_need(virtq_drv_arm(&b->drv) == 0, "virtq_drv_arm");
-}
-
-/* Nanoseconds of the device side for one chain; the clock's own two looks a burst are within. */
-static double measure(int packed, uint64_t chains)
-{
-	struct bench *b = bench_zeroed(sizeof(*b));
-	uint64_t spent = 0, bursts = chains / BURST;
-	double ns;
-
-	set_up(b, packed);
-	for (uint64_t i = 0; i < bursts + bursts / 10; i++) {
-		uint64_t start;
-
-		offer(b);
-		start = bench_now_ns();
-		device_side(b);
-		if (i >= bursts / 10) /* warm by now */
-			spent += bench_now_ns() - start;
-		reap(b);
+		each(o, &k);
 	}
-	ns = (double)spent / (double)(bursts * BURST);
-	tear_down(b);
-	free(b);
-	return ns;
+}
+
+static void one_core(const struct options *o, struct ring_kind *k)
+{
+	timed(o, "both sides", k, ring_one_core, spsc_one_core, NULL);
+}
+
+static void instructions(const struct options *o, struct ring_kind *k)
+{
+	counted(o, "device", "device_side", k);
+	counted(o, "driver add", "driver_offer", k);
+	counted(o, "driver take", "driver_reap", k);
+}
+
+static void two_cores(const struct options *o, struct ring_kind *k)
+{
+	int cpu[2];
+
+	if (bench_two_cpus(cpu) == 0)
+		timed(o, "round trip", k, ring_two_cores, spsc_two_cores, cpu);
+}
+
+static void across_a_bus(const struct options *o)
+{
+	static const uint32_t windows[] = {1, 8, 32};
+
+	for (int i = 0; i < 6; i++) {
+		struct ring_kind k = {.packed = i / 3, .burst = RING_BURST, .dma_window = windows[i % 3]};
+		char name[64];
+
+		snprintf(name, sizeof(name), "across a bus, %s, window %u", layouts[k.packed],
+		         k.dma_window);
+		bench_print_count(stdout, "ring", name, "operations", ring_dma_ops(&k), NULL, -1, o->json);
+	}
+}
+
+/* What runs under callgrind. */
+static int run_one(char **argv)
+{
+	uint64_t chains = strtoull(argv[0], NULL, 10);
+	struct ring_kind k = {.packed = strcmp(argv[1], "packed") == 0,
+	                      .indirect = strcmp(argv[2], "indirect") == 0,
+	                      .burst = (uint32_t)strtoul(argv[3], NULL, 10)};
+	struct ring_rig *r;
+
+	bench_need(k.burst > 0 && k.burst <= RING_BURST, "a burst of 1 to 32");
+	r = ring_rig_new(&k);
+	for (uint64_t i = 0; i < chains / k.burst; i++) {
+		driver_offer(r);
+		device_side(r);
+		driver_reap(r);
+	}
+	ring_rig_free(r);
+	return 0;
 }
 
 static const char help[] =
-	"usage: ring [--json] [--layout split|packed] [--chains N]\n"
-	"Device side of a ring (pop, push, publish, should_interrupt), ns for a chain of one\n"
-	"descriptor: bursts of 32, four regions, EVENT_IDX, both sides on one core.\n"
-	"Instructions for a chain, from the build tree: run this for 32,000 chains and for\n"
-	"1,032,000; the difference of the two counts, by 1,100,000 (a tenth is warming up), is it.\n"
-	"  libtool --mode=execute valgrind --tool=callgrind --callgrind-out-file=/dev/null \\\n"
-	"    --toggle-collect=device_side tests/bench/ring --layout split --chains 32000\n";
+	"usage: ring [--quick] [--json] [--instructions]\n"
+	"       ring --one REQUESTS split|packed direct|indirect BURST\n"
+	"Cost of a request: ns with both sides on one core and on two, beside a ring of pointers\n"
+	"without checks and the cache-line round trip; operations across a bus; with\n"
+	"--instructions only the instructions of each side (valgrind). --one runs without a\n"
+	"clock, for profilers: the functions are device_side, driver_offer and driver_reap.\n";
 
 int main(int argc, char **argv)
 {
-	static const char *const names[] = {"split", "packed"};
-	uint64_t chains = 3200000;
-	int json = 0, only = -1;
+	struct options o = {.windows = 9, .window_ns = 250000000};
 
+	if (argc == 6 && strcmp(argv[1], "--one") == 0)
+		return run_one(argv + 2);
 	for (int i = 1; i < argc; i++) {
 		if (strcmp(argv[i], "--json") == 0) {
-			json = 1;
-		} else if (strcmp(argv[i], "--layout") == 0 && i + 1 < argc) {
-			only = strcmp(argv[++i], "packed") == 0;
-		} else if (strcmp(argv[i], "--chains") == 0 && i + 1 < argc) {
-			chains = strtoull(argv[++i], NULL, 10);
+			o.json = 1;
+		} else if (strcmp(argv[i], "--quick") == 0) {
+			o.quick = 1;
+			o.windows = 3;
+			o.window_ns = 100000000;
+		} else if (strcmp(argv[i], "--instructions") == 0) {
+			o.instructions = 1;
 		} else {
 			fputs(help, stdout);
 			return strcmp(argv[i], "--help") != 0;
 		}
 	}
-	bench_need(chains >= BURST, "at least a burst of chains");
-	if (!json)
-		printf("layout  ns a chain\n");
-	for (int packed = 0; packed < 2; packed++) {
-		double ns;
-
-		if (only >= 0 && only != packed)
-			continue;
-		ns = measure(packed, chains);
-		if (json)
-			printf("{\"bench\":\"ring\",\"layout\":\"%s\",\"burst\":%d,\"chains\":%llu,"
-			       "\"ns_per_chain\":%.2f}\n",
-			       names[packed], BURST, (unsigned long long)chains, ns);
-		else
-			printf("%-7s %.2f\n", names[packed], ns);
+	bench_print_head(stdout, o.json);
+	if (o.instructions) {
+		kinds(&o, instructions);
+		return 0;
 	}
+	kinds(&o, one_core);
+	across_a_bus(&o);
+	kinds(&o, two_cores);
 	return 0;
 }

@@ -22,6 +22,9 @@ void *bench_zeroed(size_t bytes);
 /* Bind the calling thread to a processor. 0, or < 0. */
 int bench_pin(int cpu);
 
+/* Let the calling thread run anywhere again that the process could run when it first asked for processors. */
+void bench_unpin(void);
+
 /* Two processors that this process may use. 0, or < 0 when there is only one. */
 int bench_two_cpus(int cpu[2]);
 

@@ -43,13 +43,25 @@ int bench_pin(int cpu)
 	return pthread_setaffinity_np(pthread_self(), sizeof(set), &set) == 0 ? 0 : -1;
 }
 
+/* As the process was started. */
+static cpu_set_t allowed;
+static int allowed_known;
+
+void bench_unpin(void)
+{
+	if (allowed_known)
+		(void)pthread_setaffinity_np(pthread_self(), sizeof(allowed), &allowed);
+}
+
 int bench_two_cpus(int cpu[2])
 {
 	cpu_set_t set;
 	int n = 0;
 
-	if (sched_getaffinity(0, sizeof(set), &set) != 0)
+	if (!allowed_known && sched_getaffinity(0, sizeof(allowed), &allowed) != 0)
 		return -1;
+	allowed_known = 1;
+	set = allowed;
 	for (int i = 0; i < CPU_SETSIZE && n < 2; i++)
 		if (CPU_ISSET((size_t)i, &set))
 			cpu[n++] = i;
