@@ -167,6 +167,7 @@ static int open_device(struct daemon *d)
 static void print_counters(const struct daemon *d)
 {
 	struct vdev_counters sum = {0}, c;
+	struct vdev_vhost_user_iotlb tlb;
 	struct virtq_features f;
 	int started = vdev_vhost_user_features(d->vu, &f);
 	const char *ring = virtq_features_has(&f, VIRTQ_F_RING_PACKED) ? "packed" : "split";
@@ -181,11 +182,14 @@ static void print_counters(const struct daemon *d)
 		sum.interrupts += c.interrupts;
 		sum.errors += c.errors;
 	}
+	vdev_vhost_user_iotlb(d->vu, &tlb);
 	printf("{\"requests\":%" PRIu64 ",\"read_bytes\":%" PRIu64 ",\"written_bytes\":%" PRIu64
 	       ",\"discarded_bytes\":%" PRIu64 ",\"kicks\":%" PRIu64 ",\"interrupts\":%" PRIu64
-	       ",\"errors\":%" PRIu64 ",\"ring\":\"%s\",\"features\":\"0x%" PRIx64 "\"}\n",
+	       ",\"errors\":%" PRIu64 ",\"iotlb_misses\":%" PRIu64 ",\"iotlb_updates\":%" PRIu64
+	       ",\"iotlb_invalidates\":%" PRIu64 ",\"ring\":\"%s\",\"features\":\"0x%" PRIx64 "\"}\n",
 	       sum.requests, sum.read_bytes, sum.written_bytes, sum.discarded_bytes, sum.kicks,
-	       sum.interrupts, sum.errors, started ? ring : "none", f.word[0]);
+	       sum.interrupts, sum.errors, tlb.misses, tlb.updates, tlb.invalidates,
+	       started ? ring : "none", f.word[0]);
 	fflush(stdout);
 }
 

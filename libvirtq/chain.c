@@ -3,6 +3,8 @@
 
 #ifndef VIRTQ_NO_DEVICE
 
+enum { ASK_AHEAD = 15, ASK_STEP = 4096 };
+
 static struct virtq_xlat *xlat_slot(struct virtq_dev *vq, uint64_t iova)
 {
 	return &vq->xlat_cache[(iova >> 12) & (vq->xlat_entries - 1)];
@@ -64,6 +66,23 @@ static int seg_put(struct walk *w, uint64_t addr, uint64_t len, int write)
 	return 0;
 }
 
+/*
+ * The pages that follow one whose translation is not known will be needed too: ask for some of them at once, so that
+ * their answers don't wait for each other. What comes of it shows when the chain is popped.
+ */
+static void ask_ahead(struct virtq_dev *vq, uint64_t addr, uint64_t left, int write)
+{
+	for (int i = 0; i < ASK_AHEAD; i++) {
+		uint64_t step = ASK_STEP - addr % ASK_STEP, len = 1, gpa;
+
+		if (left <= step)
+			return;
+		addr += step;
+		left -= step;
+		(void)xlat_lookup(vq, addr, &len, write, &gpa);
+	}
+}
+
 int chain_add_pieces(struct walk *w, const struct desc *d)
 {
 	int write = d->flags & VIRTQ_DESC_WRITE;
@@ -79,6 +98,8 @@ int chain_add_pieces(struct walk *w, const struct desc *d)
 
 		if (w->vq->xlat != NULL) {
 			n = xlat_lookup(w->vq, addr, &len, write, &gpa);
+			if (n == VIRTQ_EAGAIN)
+				ask_ahead(w->vq, addr, left, write);
 			if (n != 0)
 				return n == VIRTQ_EAGAIN ? n : VIRTQ_FAULT_ADDRESS;
 		}

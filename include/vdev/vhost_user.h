@@ -60,6 +60,18 @@ VIRTQ_MUST_CHECK int vdev_vhost_user_queue_task(struct vdev_vhost_user *vu, unsi
  * @return 1, or 0 when no ring has started yet (then @p out is empty)
  */
 int vdev_vhost_user_features(const struct vdev_vhost_user *vu, struct virtq_features *out);
+/** What was said about translated addresses (ACCESS_PLATFORM) since the back-end was made. */
+struct vdev_vhost_user_iotlb {
+	uint64_t misses;      /**< translations that queues asked the front-end for */
+	uint64_t updates;     /**< translations it told */
+	uint64_t invalidates; /**< ranges it took back */
+	uint64_t refused; /**< misses it has no translation for, or not one that allows the access */
+	uint64_t evicted; /**< translations forgotten for want of room */
+	uint64_t entries; /**< known now; neighbours that go on from one another are one */
+	uint64_t reserved[2];
+};
+/** Read them. Any thread. */
+void vdev_vhost_user_iotlb(struct vdev_vhost_user *vu, struct vdev_vhost_user_iotlb *out);
 /**
  * For a handler of SIGBUS, which is the embedder's: a front-end that shortens the file behind its
  * memory makes accesses fail that were checked. If @p addr (siginfo_t.si_addr) lies in memory of the

@@ -157,7 +157,8 @@ struct virtq_xlat_ops {
 	/**
 	 * Translate @p iova. The entry must contain @p iova. @p write says which permission is wanted.
 	 * @return 0, VIRTQ_EAGAIN when it has been asked for and will be known later (the pop returns
-	 *         that, and is repeated), VIRTQ_EFAULT when there is none.
+	 *         that, and is repeated; some addresses that follow in the same buffer are asked for
+	 *         meanwhile), VIRTQ_EFAULT when there is none.
 	 */
 	int (*translate)(void *ctx, uint64_t iova, int write, struct virtq_xlat *out);
 	void *ctx;

@@ -346,7 +346,7 @@ START_TEST(CVE_2023_41051)
 		fixture_start(&f);
 		ck_assert_int_eq(vdev_invalidate(f.v, 0, UINT64_MAX), 0);
 		answer = i;
-		add_kicked(&f, 0, 30);
+		add_kicked(&f, 0, 30); /* well away from the ring, whose translations are known again */
 		ck_assert_int_eq(vdev_queue_broken(f.v, 0), 1);
 		/* Nor can a ring be started by such a one. */
 		ck_assert_int_eq(vdev_queue_reset(f.v, 0), 0);

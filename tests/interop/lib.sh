@@ -15,6 +15,8 @@ it_blk=${VDEV_BLK:-$it_build/examples/vhost-user-blk}
 it_cache=${XDG_CACHE_HOME:-$HOME/.cache}/vdevkit
 it_parallel=2
 it_image_mib=256
+it_machine=
+it_devices=()
 it_guest_limit=90		# seconds until a guest counts as hanging
 PATH=$PATH:/usr/sbin:/sbin
 
@@ -252,7 +254,8 @@ stat_least()
 # --- guests ------------------------------------------------------------------------------------
 
 # qemu_start NAME SOCKET CPUS DEVICE_OPTIONS [KERNEL_ARGUMENT...]: a Linux guest whose report goes
-# to NAME.out; DEVICE_OPTIONS as in ",packed=on"; sets guest_pid
+# to NAME.out; DEVICE_OPTIONS as in ",packed=on"; it_machine and it_devices hold what a test wants
+# of QEMU besides; sets guest_pid
 qemu_start()
 {
 	local name=$1 socket=$2 cpus=$3 options=$4 accel cpu=max
@@ -262,10 +265,10 @@ qemu_start()
 	[ "$accel" = kvm ] && cpu=host
 	guest_name=$name guest_peer="Linux in QEMU"
 	: > "$name.out"
-	qemu-system-x86_64 -M q35,memory-backend=mem -accel "$accel" -cpu "$cpu" -smp "$cpus" -m 256 \
+	qemu-system-x86_64 -M "q35,memory-backend=mem$it_machine" -accel "$accel" -cpu "$cpu" -smp "$cpus" -m 256 \
 		-object memory-backend-memfd,id=mem,size=256M,share=on \
 		-nodefaults -no-user-config -display none -no-reboot -serial "file:$name.out" \
-		-chardev "socket,id=disk,path=$socket" \
+		"${it_devices[@]}" -chardev "socket,id=disk,path=$socket" \
 		-device "vhost-user-blk-pci,chardev=disk,num-queues=$cpus$options" \
 		-kernel "$it_cache/qemu/vmlinuz" -initrd "$it_cache/qemu/initramfs" \
 		-append "console=ttyS0 quiet panic=-1 vd.jobs=$cpus $*" < /dev/null 2> "$name.err" &

@@ -70,6 +70,7 @@ void vf_start(struct vu_front *f, unsigned queues, int threads)
 	memset(f, 0, sizeof(*f));
 	pthread_mutex_init(&f->lock, NULL);
 	f->sock = f->channel = -1;
+	memset(f->perm, VU_IOTLB_READ | VU_IOTLB_WRITE, sizeof(f->perm));
 	f->env = *vdev_env_hosted();
 	f->env.log = note_log;
 	for (unsigned q = 0; q < VF_QUEUES; q++)
@@ -318,6 +319,11 @@ void vf_negotiate(struct vu_front *f, int kind)
 	f->features = 1ull << VIRTQ_F_VERSION_1 | 1ull << VIRTQ_F_EVENT_IDX;
 	if (kind & VF_PACKED)
 		f->features |= 1ull << VIRTQ_F_RING_PACKED;
+	if (kind & VF_IOMMU) {
+		/* It is offered to those who have the channel. */
+		ck_assert(!has(offered, VIRTQ_F_ACCESS_PLATFORM));
+		f->features |= 1ull << VIRTQ_F_ACCESS_PLATFORM;
+	}
 	if (kind & VF_IN_ORDER)
 		f->features |= 1ull << VIRTQ_F_IN_ORDER;
 	if (!(kind & VF_NO_PROTOCOL)) {
@@ -352,9 +358,15 @@ void vf_memory(struct vu_front *f)
 	must(f, VU_SET_MEM_TABLE, &t, 8 + 32, &f->memfd, 1);
 }
 
-static uint64_t uva(uint64_t gpa)
+/* Where the device is told that a place in our memory is; below it, where offset wraps. */
+static uint64_t bus(const struct vu_front *f, uint32_t offset)
 {
-	return gpa - VF_GPA + VF_UVA;
+	return f->kind & VF_IOMMU ? VF_IOVA + offset : (uint32_t)(VF_GPA + offset);
+}
+
+static uint64_t uva(const struct vu_front *f, uint64_t addr)
+{
+	return f->kind & VF_IOMMU ? addr : addr - VF_GPA + VF_UVA;
 }
 
 static void set_fd(struct vu_front *f, uint32_t request, unsigned q, int fd)
@@ -368,9 +380,9 @@ static void tell_ring(struct vu_front *f, unsigned q, uint32_t base)
 {
 	struct vf_ring *r = &f->rings[q];
 	struct vu_vring_addr a = {.index = q,
-	                          .desc = uva(r->state.desc),
-	                          .avail = uva(r->state.driver),
-	                          .used = uva(r->state.device)};
+	                          .desc = uva(f, r->state.desc),
+	                          .avail = uva(f, r->state.driver),
+	                          .used = uva(f, r->state.device)};
 
 	must_state(f, VU_SET_VRING_NUM, q, r->state.size);
 	must_state(f, VU_SET_VRING_BASE, q, base);
@@ -385,7 +397,7 @@ void vf_ring_setup(struct vu_front *f, unsigned q)
 	                               .features = features,
 	                               .queue_size = VF_RING,
 	                               .ring = f->mem + q * 65536,
-	                               .ring_addr = VF_GPA + q * 65536};
+	                               .ring_addr = bus(f, q * 65536)};
 	uint32_t fresh = VIRTQ_STATE_WRAP | (uint32_t)VIRTQ_STATE_WRAP << 16;
 
 	free(r->scratch);
@@ -498,10 +510,10 @@ unsigned vf_submit(struct vu_front *f, unsigned q, uint32_t type, uint64_t secto
 	memset(f->mem + at + 4, 0, 4);
 	memcpy(f->mem + at + 8, &sector, 8);
 	f->mem[at + 16] = 0x5a;
-	seg[n++] = (struct virtq_seg){VF_GPA + at, 16};
+	seg[n++] = (struct virtq_seg){bus(f, at), 16};
 	if (bytes > 0)
-		seg[n++] = (struct virtq_seg){VF_GPA + data, bytes};
-	seg[n++] = (struct virtq_seg){VF_GPA + at + 16, 1};
+		seg[n++] = (struct virtq_seg){bus(f, data), bytes};
+	seg[n++] = (struct virtq_seg){bus(f, at + 16), 1};
 	r->slots[i] = (struct vf_slot){.used = 1};
 	reads = bytes > 0 && reads;
 	ck_assert_int_eq(
@@ -519,6 +531,22 @@ void vf_kick(struct vu_front *f, unsigned q)
 		ck_assert_int_eq(vf_ack_state(f, VU_VRING_KICK, q, 0), 0);
 	else
 		vdev_os_signal(f->rings[q].kick);
+}
+
+/* Sleep until the device has done something. */
+static void wait_for_device(struct vu_front *f, struct vf_ring *r)
+{
+	struct pollfd p[2] = {{.fd = r->call, .events = POLLIN}, {.fd = f->channel, .events = POLLIN}};
+
+	if (!(f->kind & VF_IOMMU) || f->deaf) {
+		(void)vf_signalled(r->call, TIMEOUT_MS);
+		return;
+	}
+	(void)poll(p, 2, TIMEOUT_MS);
+	if (p[0].revents != 0)
+		(void)vdev_os_drain(r->call);
+	if (p[1].revents != 0)
+		(void)vf_serve(f, 0);
 }
 
 /* Take in-band notifications, and answer them. */
@@ -558,7 +586,7 @@ uint8_t vf_finish(struct vu_front *f, unsigned q, unsigned slot)
 		if (!more && f->kind & VF_INBAND)
 			(void)channel_signalled(f, TIMEOUT_MS);
 		else if (!more)
-			(void)vf_signalled(r->call, TIMEOUT_MS);
+			wait_for_device(f, r);
 		take_used(f, q);
 		ck_assert_msg(vdev_os_now() < end, "a request takes too long");
 	}

@@ -16,6 +16,7 @@
 
 #define VF_GPA   0x40000000u
 #define VF_UVA   0x7e0000000000u
+#define VF_IOVA  0x5200000000u
 #define VF_BYTES (4u << 20)
 #define VF_DATA  (2u << 20) /* offset of what rings and requests leave free */
 
@@ -23,7 +24,15 @@ enum { VF_QUEUES = 4, VF_RING = 64, VF_SECTOR = 512 };
 /* How the back-end is served: by the control task alone, or each queue on a thread of its own. */
 enum { VF_ONE_THREAD, VF_THREADS };
 /* How the front-end negotiates. */
-enum { VF_PACKED = 1, VF_NO_PROTOCOL = 2, VF_INBAND = 4, VF_NO_STATUS = 8, VF_IN_ORDER = 16 };
+enum {
+	VF_PACKED = 1,
+	VF_NO_PROTOCOL = 2,
+	VF_INBAND = 4,
+	VF_NO_STATUS = 8,
+	VF_IN_ORDER = 16,
+	VF_IOMMU = 32
+};
+enum { VF_PAGE = 4096, VF_PAGES = VF_BYTES / VF_PAGE };
 
 struct vf_slot {
 	int used; /* a request is out */
@@ -54,6 +63,11 @@ struct vu_front {
 	uint64_t protocol;
 	int kind;
 	struct vf_ring rings[VF_QUEUES];
+	/* With VF_IOMMU: what vf_finish() does about misses, and what it answers for each page. */
+	int deaf;               /* nothing */
+	uint8_t perm[VF_PAGES]; /* 0: there is no mapping */
+	unsigned misses;        /* that it took */
+	struct vu_iotlb denied; /* the last access that was told to be denied */
 	/* What the back-end told: of log entries, and of its connections. */
 	pthread_mutex_t lock;
 	char why[128];
@@ -109,6 +123,19 @@ void vf_ring_resume(struct vu_front *f, unsigned q, uint32_t base);
 unsigned vf_submit(struct vu_front *f, unsigned q, uint32_t type, uint64_t sector, uint32_t data,
                    uint32_t bytes);
 void vf_kick(struct vu_front *f, unsigned q);
+/*
+ * With VF_IOMMU rings and requests are at VF_IOVA, mapped a page at a time and when asked for. A miss is taken off the
+ * channel within ms (1: there was one), and acknowledged.
+ */
+int vf_miss(struct vu_front *f, struct vu_iotlb *out, int ms);
+void vf_miss_ack(struct vu_front *f, uint64_t result);
+/* The acknowledgement of an update of VF_IOVA + offset, and of an invalidation. */
+int vf_map(struct vu_front *f, uint64_t offset, uint64_t len, uint8_t perm);
+int vf_unmap(struct vu_front *f, uint64_t offset, uint64_t len);
+/* The same without waiting for it. */
+void vf_send_unmap(struct vu_front *f, uint64_t offset, uint64_t len);
+/* Answer one miss as perm has it. 1: there was one within ms. */
+int vf_serve(struct vu_front *f, int ms);
 /* Wait for a slot, 5 s: its status byte. */
 uint8_t vf_finish(struct vu_front *f, unsigned q, unsigned slot);
 /* Both. */

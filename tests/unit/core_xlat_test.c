@@ -184,7 +184,8 @@ START_TEST(ring_moves)
 	ck_assert_mem_eq(fixture_in(&f, 11) + AWAY, "platform", 8);
 	ck_assert_int_eq(vdev_queue_broken(f.v, 0), 0);
 	for (unsigned i = 0; i < AWAY; i++)
-		ck_assert_uint_eq(f.memory[i], 0xee);
+		if (f.memory[i] != 0xee)
+			ck_abort_msg("the old place was written at %u", i);
 	ck_assert_int_eq(vdev_queue_reset(f.v, 0), 0);
 	fixture_fini(&f);
 }

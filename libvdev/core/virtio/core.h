@@ -68,7 +68,7 @@ struct vdev_queue {
 	uint8_t started;
 	uint8_t enabled;
 	uint8_t broken;
-	uint8_t asking;          /* it waits for a translation, unless told since */
+	uint8_t asking;          /* it may wait for a translation, unless told since */
 	struct vdev_owner owner; /* control, while not started */
 	uint8_t owned;
 

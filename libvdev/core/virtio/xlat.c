@@ -15,14 +15,10 @@ static int translate(void *ctx, uint64_t iova, int write, struct virtq_xlat *out
 {
 	struct vdev_queue *q = ctx;
 	const struct virtq_xlat_ops *ops = &q->v->xlat;
-	int rc;
 
 	/* Before the question: whoever answers it at once must see that somebody waits. */
 	__atomic_store_n(&q->asking, 1, __ATOMIC_SEQ_CST);
-	rc = ops->translate(ops->ctx, iova, write, out);
-	if (rc != VIRTQ_EAGAIN)
-		store_relaxed(&q->asking, 0);
-	return rc;
+	return ops->translate(ops->ctx, iova, write, out);
 }
 
 void queue_xlat(struct vdev_queue *q, struct virtq_dev_config *cfg)

@@ -9,9 +9,10 @@
 
 #include "vu.h"
 
+/* As it goes out: nothing lies between header and payload, whatever the payload's alignment. */
 struct request {
 	struct vu_header h;
-	struct vu_vring_state state;
+	uint8_t payload[sizeof(struct vu_iotlb)];
 };
 
 /* With the lock held. */
@@ -23,6 +24,11 @@ static void drop(struct vdev_vhost_user *vu)
 		vu_poll_del(vu, c->fd);
 		vdev_os_close(c->fd);
 	}
+	/* Another channel may come, and they are asked for there. */
+	for (unsigned i = 0; i < c->nmisses; i++)
+		vu_iotlb_unsent(vu, c->misses[i]);
+	c->nmisses = 0;
+	c->before = 0;
 	c->fd = -1;
 	c->unanswered = 0;
 	c->stuck = 0;
@@ -30,22 +36,14 @@ static void drop(struct vdev_vhost_user *vu)
 }
 
 /* Send one request. 1: sent; 0: later. With the lock held. */
-static int send_request(struct vdev_vhost_user *vu, uint32_t request, unsigned index, uint32_t size,
-                        int want_answer)
+static int send_request(struct vdev_vhost_user *vu, const struct request *r)
 {
 	struct vu_channel *c = &vu->channel;
-	struct request r = {.h = {request, VU_VERSION, size}, .state = {index, 0}};
-	int rc;
-
-	want_answer = want_answer && vu_has(vu, VU_PROTO_REPLY_ACK);
-	if (want_answer)
-		r.h.flags |= VU_FLAG_NEED_REPLY;
 	/* A message this short goes into the socket whole or not at all. */
-	rc = vdev_os_send_fds(c->fd, &r, sizeof(r.h) + size, NULL, 0, 0);
-	if (rc == 0) {
-		c->unanswered = want_answer;
+	int rc = vdev_os_send_fds(c->fd, r, sizeof(r->h) + r->h.size, NULL, 0, 0);
+
+	if (rc == 0)
 		return 1;
-	}
 	if (rc != -ETIMEDOUT) {
 		drop(vu);
 		return 0;
@@ -66,15 +64,54 @@ static int send_due(struct vdev_vhost_user *vu, uint32_t *due, uint32_t request,
                     uint32_t size, int want_answer)
 {
 	struct vu_channel *c = &vu->channel;
+	struct request r = {.h = {request, VU_VERSION, size}};
+	struct vu_vring_state state = {index, 0};
 
 	if (c->fd < 0 || c->unanswered || c->stuck)
 		return 0;
 	if (!take_due(due))
 		return 1;
-	if (send_request(vu, request, index, size, want_answer))
+	memcpy(r.payload, &state, sizeof(state));
+	want_answer = want_answer && vu_has(vu, VU_PROTO_REPLY_ACK);
+	if (want_answer)
+		r.h.flags |= VU_FLAG_NEED_REPLY;
+	if (send_request(vu, &r)) {
+		c->unanswered = want_answer;
+		c->before = c->nmisses;
 		return 1;
+	}
 	__atomic_store_n(due, 1, __ATOMIC_RELEASE);
 	return 0;
+}
+
+/* With the lock held: ask for translations that are wanted. */
+static void send_misses(struct vdev_vhost_user *vu)
+{
+	struct vu_channel *c = &vu->channel;
+	struct request r = {
+		.h = {VU_BE_IOTLB_MSG, VU_VERSION | VU_FLAG_NEED_REPLY, sizeof(struct vu_iotlb)}};
+
+	while (c->fd >= 0 && !c->stuck && c->nmisses < VU_ASKED) {
+		struct vu_iotlb m;
+		int which = vu_iotlb_next(vu, &m);
+
+		if (which < 0)
+			return;
+		memcpy(r.payload, &m, sizeof(m));
+		if (!send_request(vu, &r)) {
+			vu_iotlb_unsent(vu, which);
+			return;
+		}
+		c->misses[c->nmisses++] = (uint8_t)which;
+	}
+}
+
+/* Any thread. */
+void vu_channel_miss(struct vdev_vhost_user *vu)
+{
+	pthread_mutex_lock(&vu->channel.lock);
+	send_misses(vu);
+	pthread_mutex_unlock(&vu->channel.lock);
 }
 
 static int flush_ring(struct vdev_vhost_user *vu, struct vu_ring *r)
@@ -89,6 +126,7 @@ static int flush_ring(struct vdev_vhost_user *vu, struct vu_ring *r)
 void vu_channel_flush(struct vdev_vhost_user *vu)
 {
 	pthread_mutex_lock(&vu->channel.lock);
+	send_misses(vu);
 	(void)send_due(vu, &vu->channel.config_due, VU_BE_CONFIG_CHANGE, 0, 0, 0);
 	for (unsigned i = 0; i < vu->nrings; i++)
 		if (!flush_ring(vu, &vu->rings[i]))
@@ -157,7 +195,7 @@ static int take_answer(struct vdev_vhost_user *vu)
 
 	if (got == -EAGAIN)
 		return 0;
-	if (got <= 0 || nfds > 0 || !c->unanswered) {
+	if (got <= 0 || nfds > 0 || (!c->unanswered && c->nmisses == 0)) {
 		drop(vu);
 		return 0;
 	}
@@ -165,10 +203,20 @@ static int take_answer(struct vdev_vhost_user *vu)
 	if (c->have < sizeof(c->in))
 		return 0;
 	c->have = 0;
-	c->unanswered = 0;
 	memcpy(&h, c->in, sizeof(h));
-	if ((h.flags & 3) != VU_VERSION || !(h.flags & VU_FLAG_REPLY) || h.size != 8)
+	if ((h.flags & 3) != VU_VERSION || !(h.flags & VU_FLAG_REPLY) || h.size != 8) {
 		drop(vu);
+		return 1;
+	}
+	if (c->unanswered && c->before == 0) {
+		c->unanswered = 0;
+		return 1;
+	}
+	/* Whether it went well shows in what the front-end told. */
+	vu_iotlb_answered(vu, c->misses[0]);
+	c->before -= c->unanswered != 0;
+	c->nmisses--;
+	memmove(c->misses, c->misses + 1, c->nmisses);
 	return 1;
 }
 

@@ -60,6 +60,9 @@ void vu_go_on(struct vdev_vhost_user *vu)
 		if (!closing && !(rc == VIRTQ_EAGAIN && vu->then != NULL))
 			vu_finish(vu, rc);
 	}
+	/* What misses are waiting for may be in the socket. */
+	if (vu->then == NULL && __atomic_load_n(&vu->tlb.answered, __ATOMIC_RELAXED))
+		vu_receive(vu);
 	if (vu->then == NULL && __atomic_load_n(&vu->shrunk, __ATOMIC_ACQUIRE))
 		vu_close(vu, "memory of the front-end was taken away");
 }
@@ -186,6 +189,7 @@ static int closed(struct vdev_vhost_user *vu, int rc)
 	vu_log_drop(vu);
 	vu_inflight_drop(vu);
 	vu_mem_drop(vu);
+	vu_iotlb_reset(vu);
 	for (unsigned i = 0; i < vu->nrings; i++)
 		vu_ring_forget(&vu->rings[i]);
 	vu->protocol_acked = 0;

@@ -87,6 +87,7 @@ static int accept_now(struct vdev_vhost_user *vu, int rc)
 		return vu_refuse(vu, "the device does not take features now");
 	vu->features = f.word[0];
 	vu->has_features = 1;
+	vu_iotlb_forget(vu);
 	return settle(vu);
 }
 

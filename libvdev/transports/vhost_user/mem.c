@@ -218,6 +218,8 @@ static int adopt(struct vdev_vhost_user *vu, unsigned n)
 
 	if (rc < 0)
 		return rc;
+	/* They lead into the old table. Queues ask again, and are told when the new one is in use everywhere. */
+	vu_iotlb_forget(vu);
 	rc = give(vu, vu->spare, n);
 	if (rc < 0 && rc != VIRTQ_EAGAIN)
 		return rc;

@@ -64,6 +64,9 @@ static void note_position(struct vu_ring *r)
 	struct virtq_state s;
 
 	r->started = 0;
+	/* Whatever ends while no ring runs we may not be told of. */
+	if (!vu_any_started(r->vu))
+		vu_iotlb_forget(r->vu);
 	if (vdev_queue_state(r->vu->v, r->index, &s) < 0)
 		return;
 	r->base = s.avail;
@@ -96,7 +99,7 @@ static void packed_positions(const struct vu_ring *r, struct virtq_state *s)
 	 * Some front-ends (user-mode-linux) say 0 for any fresh ring, which in a packed one is the start of the second
 	 * lap. A first descriptor that was never marked used tells the two apart.
 	 */
-	if (base == 0 && !in_order) {
+	if (base == 0 && !in_order && !vu_translated(r->vu)) {
 		const uint8_t *flags = vu_host(r->vu, r->addr.desc, VIRTQ_DESC_BYTES);
 
 		if (flags != NULL && !(__atomic_load_n(flags + 15, __ATOMIC_RELAXED) & 0x80))
@@ -109,6 +112,20 @@ static void packed_positions(const struct vu_ring *r, struct virtq_state *s)
 	s->used = (uint16_t)(base >> 16 != 0 ? base >> 16 : base);
 }
 
+/* Where the ring's parts are as the device sees it. 1: well. */
+static int ring_at(const struct vdev_vhost_user *vu, const struct vu_vring_addr *a,
+                   struct virtq_state *s)
+{
+	if (vu_translated(vu)) {
+		s->desc = a->desc;
+		s->driver = a->avail;
+		s->device = a->used;
+		return 1;
+	}
+	return vu_uva_to_gpa(vu, a->desc, &s->desc) && vu_uva_to_gpa(vu, a->avail, &s->driver) &&
+	       vu_uva_to_gpa(vu, a->used, &s->device);
+}
+
 static int make_setup(struct vu_ring *r, struct vdev_queue_setup *out)
 {
 	const struct vu_vring_addr *a = &r->addr;
@@ -116,8 +133,7 @@ static int make_setup(struct vu_ring *r, struct vdev_queue_setup *out)
 
 	memset(out, 0, sizeof(*out));
 	s->size = (uint16_t)r->num;
-	if (!vu_uva_to_gpa(r->vu, a->desc, &s->desc) || !vu_uva_to_gpa(r->vu, a->avail, &s->driver) ||
-	    !vu_uva_to_gpa(r->vu, a->used, &s->device))
+	if (!ring_at(r->vu, a, s))
 		return VIRTQ_EFAULT;
 	if (is_packed(r->vu)) {
 		packed_positions(r, s);
@@ -126,7 +142,11 @@ static int make_setup(struct vu_ring *r, struct vdev_queue_setup *out)
 		s->flags = VIRTQ_STATE_USED_IN_RING;
 	}
 	r->used_log = s->device;
-	if (a->flags & VU_ADDR_LOG) {
+	/*
+	 * Translated, the ring is logged where it is found to lie. (Some front-ends, QEMU among them, then give its I/O
+	 * address as that of the log.)
+	 */
+	if (a->flags & VU_ADDR_LOG && !vu_translated(r->vu)) {
 		out->flags |= VDEV_QUEUE_USED_LOG;
 		out->used_log = a->log;
 		r->used_log = a->log;
@@ -264,6 +284,10 @@ static int change_running(struct vdev_vhost_user *vu, struct vu_ring *r,
 
 	if (a->desc != r->addr.desc || a->avail != r->addr.avail || a->used != r->addr.used)
 		return vu_refuse(vu, "addresses of a running ring");
+	if (vu_translated(vu)) {
+		r->addr = *a;
+		return 0;
+	}
 	if (!(a->flags & VU_ADDR_LOG) && !vu_uva_to_gpa(vu, a->used, &used_log))
 		return vu_refuse(vu, "the ring does not lie in guest memory");
 	r->addr = *a;
@@ -278,15 +302,13 @@ int vu_on_set_vring_addr(struct vdev_vhost_user *vu, struct vu_message *m)
 {
 	const struct vu_vring_addr *a = &m->addr;
 	struct vu_ring *r = vu_ring_of(vu, a->index);
-	uint64_t gpa;
+	struct virtq_state at;
 
 	if (r == NULL)
 		return VIRTQ_EPROTO;
-	if (vu->nregions > 0 &&
-	    (!vu_uva_to_gpa(vu, a->desc, &gpa) || !vu_uva_to_gpa(vu, a->avail, &gpa) ||
-	     !vu_uva_to_gpa(vu, a->used, &gpa)))
+	if (vu->nregions > 0 && !ring_at(vu, a, &at))
 		return vu_refuse(vu, "the ring does not lie in guest memory");
-	if (a->flags & VU_ADDR_LOG && vu->log != NULL) {
+	if (a->flags & VU_ADDR_LOG && vu->log != NULL && !vu_translated(vu)) {
 		uint64_t last = VIRTQ_SPLIT_DEVICE_BYTES(r->num) - 1;
 
 		if (is_packed(vu))

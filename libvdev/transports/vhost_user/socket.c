@@ -144,8 +144,10 @@ void vu_receive(struct vdev_vhost_user *vu)
 	for (int i = 0; i < 16 && vu->fd >= 0 && vu->then == NULL; i++) {
 		int rc = receive_one(vu);
 
-		if (rc == 0)
+		if (rc == 0) {
+			vu_iotlb_judge(vu);
 			return;
+		}
 		if (rc < 0) {
 			vu_close(vu, vu->why);
 			return;

@@ -44,6 +44,9 @@ static const struct vu_entry table[VU_REQUESTS] = {
                              VU_ANY_TIME},
 	[VU_SET_BACKEND_REQ_FD] = {"SET_BACKEND_REQ_FD", vu_on_set_backend_req_fd, 0, 8, 1, 1, VU_PLAIN,
                                VU_PROTO_BACKEND_REQ, VU_ANY_TIME},
+	/* The document's bytes, or the kernel's structure with its padding. */
+	[VU_IOTLB_MSG] = {"IOTLB_MSG", vu_on_iotlb, 26, sizeof(struct vu_iotlb), 0, 0, VU_PLAIN,
+                      VU_PROTO_BACKEND_REQ, VU_ANY_TIME},
 	[VU_GET_CONFIG] = {"GET_CONFIG", vu_on_get_config, VU_CONFIG_HEADER,
                        VU_CONFIG_HEADER + VU_MAX_CONFIG, 0, 0, VU_REPLIES, VU_PROTO_CONFIG,
                        VU_ANY_TIME},

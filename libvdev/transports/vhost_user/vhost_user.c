@@ -240,11 +240,18 @@ static int attach(struct vdev_vhost_user *vu)
 	                            .broken = vu_broken,
 	                            .ctx = vu};
 	struct virtq_features f;
+	int rc;
 
 	vdev_offered(vu->v, &f);
 	vu->offered = f.word[0] & ~not_here;
 	vu->protocol_offered = protocol_features;
-	return vdev_function_attach(vu->fn, &a);
+	rc = vdev_function_attach(vu->fn, &a);
+	if (rc < 0)
+		return rc;
+	rc = vu_iotlb_attach(vu);
+	if (rc < 0)
+		(void)!vdev_function_attach(vu->fn, NULL);
+	return rc;
 }
 
 /* Give back whatever there is; the connection is closed. */
@@ -270,6 +277,7 @@ static void release(struct vdev_vhost_user *vu)
 	if (vu->spare != NULL)
 		env.free(env.ctx, vu->spare, bytes);
 	vu_windows_put(vu->windows);
+	vu_iotlb_free(vu);
 	pthread_mutex_destroy(&vu->channel.lock);
 	env.free(env.ctx, vu, vu->bytes);
 }
@@ -301,6 +309,7 @@ static struct vdev_vhost_user *make(const struct vdev_env *env, struct vdev *v,
 	for (unsigned i = 0; i < n; i++)
 		vu->rings[i].call.fd = vu->rings[i].err.fd = vu->rings[i].kick_fd = -1;
 	pthread_mutex_init(&vu->channel.lock, NULL);
+	vu_iotlb_init(vu);
 	return vu;
 }
 
@@ -376,6 +385,8 @@ void vdev_vhost_user_free(struct vdev_vhost_user *vu)
 		else if (!serve(vu, VDEV_RUN_ARM) && vu->then != NULL)
 			(void)look(vu, 100);
 	}
+	if (vdev_set_xlat(vu->v, NULL) < 0)
+		vu_log_entry(vu, VDEV_LOG_ERROR, VIRTQ_EBUSY, -1, 0, "a queue still runs");
 	if (vdev_function_attach(vu->fn, NULL) < 0)
 		vu_log_entry(vu, VDEV_LOG_ERROR, VIRTQ_EBUSY, -1, 0, "the device is still busy");
 	release(vu);

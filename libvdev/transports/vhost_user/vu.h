@@ -15,6 +15,7 @@
 #include <vdev/vhost_user.h>
 
 #include "../../os/os.h"
+#include "iotlb_cache.h"
 #include "wire.h"
 
 /* The message being received or carried out: a private copy, read once. */
@@ -29,6 +30,7 @@ struct vu_message {
 		struct vu_log_desc log;
 		struct vu_inflight inflight;
 		struct vu_config config;
+		struct vu_iotlb iotlb;
 		uint8_t bytes[VU_MAX_PAYLOAD];
 	};
 	size_t have; /* bytes received, header included */
@@ -113,15 +115,46 @@ struct vu_area {
 	uint16_t entries; /* of each ring */
 };
 
-/* The channel for our requests. */
+/* The channel for our requests. One of those with an answer, and a number of misses, are out at a time. */
+enum { VU_ASKED = 16 };
 struct vu_channel {
 	pthread_mutex_t lock;
 	int fd;
-	int unanswered; /* a request is out whose answer we wait for */
-	int stuck;      /* the socket is full; epoll watches for room */
+	int unanswered;           /* a request is out whose answer we wait for */
+	int stuck;                /* the socket is full; epoll watches for room */
+	uint8_t misses[VU_ASKED]; /* that are to be acknowledged, in turn */
+	unsigned nmisses;
+	unsigned before; /* of them, before the request */
 	uint8_t in[20];
 	size_t have;
 	uint32_t config_due; /* any */
+};
+
+/* A translation that a queue wants and the front-end has not told. */
+enum vu_miss_state {
+	VU_MISS_FREE,
+	VU_MISS_DUE,      /* to be asked for */
+	VU_MISS_SENT,     /* asked for */
+	VU_MISS_DONE,     /* known; the acknowledgement is still to come */
+	VU_MISS_ANSWERED, /* acknowledged; what was sent before that is to be read yet */
+	VU_MISS_REFUSED   /* there is none: told to the first that asks again */
+};
+struct vu_miss {
+	uint64_t iova;
+	uint8_t write;
+	uint8_t state; /* enum vu_miss_state */
+};
+enum { VU_MISSES = 64, VU_NO_MISS = VU_MISSES };
+
+/* Translated addresses. The lock guards all of it, and is taken inside of the channel's. */
+struct vu_tlb {
+	pthread_mutex_t lock;
+	struct vu_cache cache;
+	struct vu_miss misses[VU_MISSES];
+	struct vu_iotlb denied; /* an access that was mapped, but not allowed */
+	int denied_due;
+	uint32_t answered; /* some miss was acknowledged */
+	struct vdev_vhost_user_iotlb n;
 };
 
 struct vdev_vhost_user;
@@ -187,6 +220,7 @@ struct vdev_vhost_user {
 	uint32_t log_on; /* any */
 
 	struct vu_area area;
+	struct vu_tlb tlb;
 	struct vu_channel channel;
 	unsigned nrings;
 	struct vu_ring rings[];
@@ -218,6 +252,12 @@ enum vu_when {
 static inline int vu_has(const struct vdev_vhost_user *vu, unsigned bit)
 {
 	return (__atomic_load_n(&vu->protocol, __ATOMIC_RELAXED) >> bit & 1) != 0;
+}
+
+/* Addresses of rings and buffers are the front-end's IOMMU's. */
+static inline int vu_translated(const struct vdev_vhost_user *vu)
+{
+	return (vu->features >> VIRTQ_F_ACCESS_PLATFORM & 1) != 0;
 }
 
 /* Refuse a message: its handler returns this. Without somebody who waits for an answer the connection ends. */
@@ -310,6 +350,18 @@ int vu_on_set_vring_err(struct vdev_vhost_user *vu, struct vu_message *m);
 int vu_on_set_vring_enable(struct vdev_vhost_user *vu, struct vu_message *m);
 int vu_on_vring_kick(struct vdev_vhost_user *vu, struct vu_message *m);
 
+/* iotlb.c */
+void vu_iotlb_init(struct vdev_vhost_user *vu);
+void vu_iotlb_free(struct vdev_vhost_user *vu);
+int vu_iotlb_attach(struct vdev_vhost_user *vu);
+int vu_iotlb_next(struct vdev_vhost_user *vu, struct vu_iotlb *out);
+void vu_iotlb_unsent(struct vdev_vhost_user *vu, int which);
+void vu_iotlb_answered(struct vdev_vhost_user *vu, int which);
+void vu_iotlb_judge(struct vdev_vhost_user *vu);
+void vu_iotlb_forget(struct vdev_vhost_user *vu);
+void vu_iotlb_reset(struct vdev_vhost_user *vu);
+int vu_on_iotlb(struct vdev_vhost_user *vu, struct vu_message *m);
+
 /* log.c */
 int vu_on_set_log_base(struct vdev_vhost_user *vu, struct vu_message *m);
 int vu_on_set_log_fd(struct vdev_vhost_user *vu, struct vu_message *m);
@@ -334,6 +386,7 @@ int vu_on_set_backend_req_fd(struct vdev_vhost_user *vu, struct vu_message *m);
 void vu_channel_event(struct vdev_vhost_user *vu);
 void vu_channel_flush(struct vdev_vhost_user *vu);
 void vu_channel_close(struct vdev_vhost_user *vu);
+void vu_channel_miss(struct vdev_vhost_user *vu);
 void vu_interrupt(void *ctx, unsigned n);
 void vu_config_changed(void *ctx);
 void vu_broken(void *ctx, unsigned queue, const struct virtq_fault *fault);
