@@ -8,6 +8,8 @@
 
 #include "options.h"
 
+enum { SPIN_US = 50 };
+
 static const char usage[] =
 	"usage: vhost-user-blk --socket PATH --disk DISK [--queues N] [--readonly] [--poll]\n"
 	"\n"
@@ -24,6 +26,8 @@ static const char usage[] =
 	"processors\n"
 	"  --readonly      offer the disk read-only\n"
 	"  --poll          never sleep: quicker, and busy all the time\n"
+	"  --spin US       otherwise poll for up to US microseconds before sleeping, 0 to 1000\n"
+	"                  (default 50); less where work comes seldom\n"
 	"\n"
 	"SIGUSR1, and the end by SIGTERM or SIGINT, print one line of counters (JSON).\n";
 
@@ -117,6 +121,17 @@ static int read_queues(struct options *o, const char *s)
 	return 0;
 }
 
+static int read_spin(struct options *o, const char *s)
+{
+	char *end;
+	unsigned long n = strtoul(s, &end, 10);
+
+	if (*s < '0' || *s > '9' || *end != '\0' || n > 1000)
+		return bad("not a time from 0 to 1000 microseconds", s);
+	o->spin_us = (uint32_t)n;
+	return 0;
+}
+
 static int read_option(struct options *o, int c, char **argv)
 {
 	switch (c) {
@@ -133,6 +148,8 @@ static int read_option(struct options *o, int c, char **argv)
 	case 'p':
 		o->poll = 1;
 		return 0;
+	case 'u':
+		return read_spin(o, optarg);
 	case 'h':
 		fputs(usage, stdout);
 		return 1;
@@ -145,16 +162,14 @@ static int read_option(struct options *o, int c, char **argv)
 
 int options_read(struct options *o, int argc, char **argv)
 {
-	static const struct option known[] = {{"socket", required_argument, NULL, 's'},
-	                                      {"disk", required_argument, NULL, 'd'},
-	                                      {"queues", required_argument, NULL, 'q'},
-	                                      {"readonly", no_argument, NULL, 'r'},
-	                                      {"poll", no_argument, NULL, 'p'},
-	                                      {"help", no_argument, NULL, 'h'},
-	                                      {NULL, 0, NULL, 0}};
+	static const struct option known[] = {
+		{"socket", required_argument, NULL, 's'}, {"disk", required_argument, NULL, 'd'},
+		{"queues", required_argument, NULL, 'q'}, {"readonly", no_argument, NULL, 'r'},
+		{"poll", no_argument, NULL, 'p'},         {"spin", required_argument, NULL, 'u'},
+		{"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0}};
 	int c, rc;
 
-	*o = (struct options){.queues = 1};
+	*o = (struct options){.queues = 1, .spin_us = SPIN_US};
 	while ((c = getopt_long(argc, argv, ":", known, NULL)) != -1) {
 		rc = read_option(o, c, argv);
 		if (rc != 0)

@@ -18,6 +18,7 @@ struct options {
 	unsigned queues;
 	int readonly;
 	int poll;
+	uint32_t spin_us;
 };
 
 /* Read the command line. Returns 0; 1 when all was said (--help); 2 after one line about what is wrong. */

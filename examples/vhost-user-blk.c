@@ -229,7 +229,7 @@ static int open_loops(struct daemon *d)
 	int rc;
 
 	d->serving = 1; /* before there are threads that look at it */
-	rc = vdev_loop_new(&d->queues, &d->env, d->threads, d->opt.poll ? UINT32_MAX : 0);
+	rc = vdev_loop_new(&d->queues, &d->env, d->threads, d->opt.poll ? UINT32_MAX : d->opt.spin_us);
 
 	if (rc >= 0)
 		rc = vdev_loop_new(&d->control, &d->env, 0, 0);

@@ -31,8 +31,9 @@ struct vdev_loop;
 /**
  * A loop of @p threads threads (1 to 64), signals blocked, joined by vdev_loop_free(). 0 threads:
  * none is made, call vdev_loop_run() from a thread of your own.
- * @param spin_us  how long a thread goes on polling after it ran out of work before it sleeps; 0:
- *         not at all; UINT32_MAX: for ever
+ * @param spin_us  how long a thread goes on polling after it ran out of work before it sleeps, at most:
+ *         a thread whose work comes later than that after falling asleep spins ever less; 0: not at
+ *         all; UINT32_MAX: for ever
  */
 VIRTQ_MUST_CHECK int vdev_loop_new(struct vdev_loop **out, const struct vdev_env *env,
                                    unsigned threads, uint32_t spin_us);

@@ -15,6 +15,8 @@
 
 #define EVENTS      64
 #define MAX_THREADS 64u
+/* Spinning for less than this is not worth the looks at the clock. */
+#define SPIN_LEAST_NS 4000u
 #define LOOK_NS                                                                                    \
 	20000u /* while some tasks are active: how often the others' descriptors are looked at */
 
@@ -171,11 +173,28 @@ static void pause_a_little(void)
 #endif
 }
 
+/*
+ * Sleep until an event. What came so soon that polling would have met it makes the spinning time grow, up to what was
+ * asked for; what took longer makes it shrink, in the end to nothing: a thread whose work comes seldom does not spin.
+ */
+static uint64_t sleep_and_learn(struct loop_thread *t, uint64_t spin_ns)
+{
+	const uint64_t most = (uint64_t)t->loop->spin_us * 1000u;
+	uint64_t slept = vdev_os_now();
+
+	look_at_events(t, -1);
+	slept = vdev_os_now() - slept;
+	if (slept >= most)
+		return spin_ns / 2 < SPIN_LEAST_NS ? 0 : spin_ns / 2;
+	spin_ns = spin_ns * 2 < SPIN_LEAST_NS ? SPIN_LEAST_NS : spin_ns * 2;
+	return spin_ns < most ? spin_ns : most;
+}
+
 /* Spin while there is work and for the spinning time after it; then arm, then sleep. */
 static void serve(struct loop_thread *t)
 {
 	const uint32_t spin_us = t->loop->spin_us;
-	const uint64_t spin_ns = (uint64_t)spin_us * 1000u;
+	uint64_t spin_ns = (uint64_t)spin_us * 1000u;
 	uint64_t worked = 0, looked = 0;
 
 	while (!atomic_load_explicit(&t->stop, memory_order_relaxed)) {
@@ -184,8 +203,11 @@ static void serve(struct loop_thread *t)
 		if (atomic_load_explicit(&t->changed, memory_order_relaxed))
 			take_changes(t);
 		if (t->active == NULL) {
-			look_at_events(t, -1);
-			worked = spin_us > 0 ? vdev_os_now() : 0;
+			worked = 0;
+			if (spin_us == 0)
+				look_at_events(t, -1);
+			else
+				spin_ns = sleep_and_learn(t, spin_ns);
 			continue;
 		}
 		if (round_of_work(t, spin_us > 0 ? 0 : VDEV_RUN_ARM)) {

@@ -225,7 +225,7 @@ static int start_peer(struct bench *b, const struct disk_kind *k, int notified, 
 		return -1;
 	fill(drive, sizeof(drive), k->peer, b->files[1]);
 	snprintf(blockdev, sizeof(blockdev), "node-name=disk,%s", drive);
-	snprintf(thread, sizeof(thread), "iothread,id=io,poll-max-ns=%u", notified ? 0 : 1000000);
+	snprintf(thread, sizeof(thread), "iothread,id=io,poll-max-ns=%u", notified ? 32768 : 1000000);
 	snprintf(export, sizeof(export),
 	         "type=vhost-user-blk,id=e,node-name=disk,writable=on,iothread=io,"
 	         "addr.type=unix,addr.path=%s/peer.sock",
