@@ -422,6 +422,18 @@ START_TEST(device_vanishes)
 }
 END_TEST
 
+/* Zeros look like a reset that is done; configuration space knows better. */
+START_TEST(device_vanishes_and_reads_as_zeros)
+{
+	access_init(&rig, WAY_PCI);
+	access_run(&rig, none);
+	rig.fake.gone = 2;
+	ck_assert_int_eq(vdev_driver_begin(rig.d), VIRTQ_EIO);
+	ck_assert_int_eq(vdev_driver_negotiate(rig.d, &none, NULL), VIRTQ_EINVAL);
+	access_fini(&rig);
+}
+END_TEST
+
 START_TEST(needs_reset_instead)
 {
 	access_init(&rig, (enum access_way)_i);
@@ -481,6 +493,7 @@ void test_suites(SRunner *runner)
 	tcase_add_test(tc, features_without_their_registers);
 	tcase_add_test(tc, administration_queues_out_of_range);
 	tcase_add_test(tc, vectors_that_are_not);
+	tcase_add_test(tc, device_vanishes_and_reads_as_zeros);
 	tcase_add_loop_test(tc, reset_never_ends, 0, WAYS);
 	tcase_add_loop_test(tc, queue_reset_never_ends, 0, WAYS);
 	tcase_add_loop_test(tc, queue_reset_is_not_there, 0, WAYS);

@@ -345,7 +345,7 @@ static uint32_t bar_read(void *ctx, unsigned bar, uint64_t at, uint32_t width)
 	if (bar > 5 || at >= f->bar_bytes[bar] || width > f->bar_bytes[bar] - at)
 		violation(f, "read outside of the BAR", (uint32_t)at);
 	if (f->gone)
-		return UINT32_MAX;
+		return f->gone > 1 ? 0 : UINT32_MAX;
 	if (inside(&f->common, bar, at, width)) {
 		off = (uint32_t)(at - f->common.at);
 		value = common_read(f, off, width);
@@ -438,7 +438,13 @@ static void config_write(void *ctx, uint32_t at, uint32_t width, uint32_t value)
 
 static uint64_t bar_bytes(void *ctx, unsigned bar)
 {
-	return ((struct fake *)ctx)->bar_bytes[bar];
+	struct fake *f = ctx;
+
+	if (bar > 5) {
+		violation(f, "a BAR that can't be", bar);
+		return UINT64_MAX;
+	}
+	return f->bar_bytes[bar];
 }
 
 static void wait_a_bit(void *ctx)

@@ -73,7 +73,7 @@ struct fake {
 	int old_selectors;      /* of features: everything above 0 is 1 */
 	int stays_ready;        /* MMIO: QueueReady can't be cleared */
 	unsigned vectors;       /* that the device can map */
-	int gone;               /* all ones */
+	int gone;               /* 1: all ones; 2: BARs read as zeros, as on some machines */
 	/* What was done. */
 	struct fake_access log[FAKE_LOG];
 	unsigned nlog, waits, violations;
