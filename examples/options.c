@@ -12,6 +12,7 @@ enum { SPIN_US = 50 };
 
 static const char usage[] =
 	"usage: vhost-user-blk --socket PATH --disk DISK [--queues N] [--readonly] [--poll]\n"
+	"                      [--wait]\n"
 	"\n"
 	"Serves a disk to one vhost-user front-end at a time.\n"
 	"\n"
@@ -25,6 +26,7 @@ static const char usage[] =
 	"  --queues N      1 (default) to 64, each on a thread of its own as far as there are "
 	"processors\n"
 	"  --readonly      offer the disk read-only\n"
+	"  --wait          while somebody else holds the disk, wait instead of giving up\n"
 	"  --poll          never sleep: quicker, and busy all the time\n"
 	"  --spin US       otherwise poll for up to US microseconds before sleeping, 0 to 1000\n"
 	"                  (default 50); less where work comes seldom\n"
@@ -145,6 +147,9 @@ static int read_option(struct options *o, int c, char **argv)
 	case 'r':
 		o->readonly = 1;
 		return 0;
+	case 'w':
+		o->wait = 1;
+		return 0;
 	case 'p':
 		o->poll = 1;
 		return 0;
@@ -162,11 +167,15 @@ static int read_option(struct options *o, int c, char **argv)
 
 int options_read(struct options *o, int argc, char **argv)
 {
-	static const struct option known[] = {
-		{"socket", required_argument, NULL, 's'}, {"disk", required_argument, NULL, 'd'},
-		{"queues", required_argument, NULL, 'q'}, {"readonly", no_argument, NULL, 'r'},
-		{"poll", no_argument, NULL, 'p'},         {"spin", required_argument, NULL, 'u'},
-		{"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0}};
+	static const struct option known[] = {{"socket", required_argument, NULL, 's'},
+	                                      {"disk", required_argument, NULL, 'd'},
+	                                      {"queues", required_argument, NULL, 'q'},
+	                                      {"readonly", no_argument, NULL, 'r'},
+	                                      {"poll", no_argument, NULL, 'p'},
+	                                      {"spin", required_argument, NULL, 'u'},
+	                                      {"wait", no_argument, NULL, 'w'},
+	                                      {"help", no_argument, NULL, 'h'},
+	                                      {NULL, 0, NULL, 0}};
 	int c, rc;
 
 	*o = (struct options){.queues = 1, .spin_us = SPIN_US};

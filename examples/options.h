@@ -19,6 +19,7 @@ struct options {
 	int readonly;
 	int poll;
 	uint32_t spin_us;
+	int wait;
 };
 
 /* Read the command line. Returns 0; 1 when all was said (--help); 2 after one line about what is wrong. */

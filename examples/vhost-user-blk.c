@@ -119,7 +119,10 @@ static int open_file(struct daemon *d)
 	return vdev_disk_file_new(&d->disk, &d->env, &cfg);
 }
 
-/* Open the disk, and hold it: a second daemon on the same image must not start. */
+/*
+ * Open the disk, and hold it: a second daemon on the same image must not start. With --wait it may, and has requests wait
+ * until the first one, or a write that it left to the kernel, has let go.
+ */
 static int open_disk(struct daemon *d)
 {
 	const char *name = "disk";
@@ -138,6 +141,8 @@ static int open_disk(struct daemon *d)
 	if (rc >= 0 && d->disk->ops->acquire != NULL) {
 		rc = d->disk->ops->acquire(d->disk);
 		d->locked = rc >= 0;
+		if (rc == VIRTQ_EBUSY && d->opt.wait)
+			rc = 0;
 	}
 	if (rc >= 0)
 		d->disk->ops->on_event(d->disk, disk_event, d);

@@ -100,7 +100,7 @@ run_tap() {
 	local name=$1 log status=0 start=$SECONDS
 	shift
 	log=$logs/${name//[^A-Za-z0-9_-]/_}.tap
-	timeout -k 10 600 "$@" >"$log" 2>"$log.err" </dev/null || status=$?
+	timeout -k 10 "${TAP_LIMIT:-600}" "$@" >"$log" 2>"$log.err" </dev/null || status=$?
 	grep -E '^(ok|not ok|#)' "$log" || true
 	[ $status -eq 0 ] || tail -n 20 "$log.err"
 	count_tap "$name" "$log" $status

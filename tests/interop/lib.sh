@@ -271,7 +271,7 @@ qemu_start()
 		"${it_devices[@]}" -chardev "socket,id=disk,path=$socket" \
 		-device "vhost-user-blk-pci,chardev=disk,num-queues=$cpus$options" \
 		-kernel "$it_cache/qemu/vmlinuz" -initrd "$it_cache/qemu/initramfs" \
-		-append "console=ttyS0 quiet panic=-1 vd.jobs=$cpus $*" < /dev/null 2> "$name.err" &
+		-append "console=ttyS0 quiet panic=-1 no_timer_check vd.jobs=$cpus $*" < /dev/null 2> "$name.err" &
 	guest_pid=$!
 	it_pids+=("$guest_pid")
 }

@@ -60,13 +60,8 @@ static void add(struct vu_front *f, unsigned thread, const struct vdev_task *tas
 	ck_assert_int_ge(vdev_loop_add(f->loop, thread, task), 0);
 }
 
-void vf_start(struct vu_front *f, unsigned queues, int threads)
+void vf_start_remote(struct vu_front *f)
 {
-	struct vdev_blk_config blk = {.size = sizeof(blk), .nqueues = queues, .queue_max = 256};
-	struct vdev_vhost_user_config cfg = {
-		.size = sizeof(cfg), .fd = -1, .connection = note_connection, .ctx = f};
-	struct vdev_task task;
-
 	memset(f, 0, sizeof(*f));
 	pthread_mutex_init(&f->lock, NULL);
 	f->sock = f->channel = -1;
@@ -82,6 +77,16 @@ void vf_start(struct vu_front *f, unsigned queues, int threads)
 	ck_assert_int_ge(f->memfd, 0);
 	f->mem = mmap(NULL, VF_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, f->memfd, 0);
 	ck_assert_ptr_ne(f->mem, MAP_FAILED);
+}
+
+void vf_start(struct vu_front *f, unsigned queues, int threads)
+{
+	struct vdev_blk_config blk = {.size = sizeof(blk), .nqueues = queues, .queue_max = 256};
+	struct vdev_vhost_user_config cfg = {
+		.size = sizeof(cfg), .fd = -1, .connection = note_connection, .ctx = f};
+	struct vdev_task task;
+
+	vf_start_remote(f);
 	f->disk = slow_disk_new(1 << 20, 0);
 	ck_assert_int_eq(vdev_blk_new(&f->v, &f->env, &f->disk->disk, &blk), 0);
 	cfg.path = f->path;
@@ -119,10 +124,12 @@ void vf_stop(struct vu_front *f)
 	vdev_os_close(f->sock);
 	f->sock = -1;
 	drop_rings(f);
-	vdev_loop_free(f->loop);
-	vdev_vhost_user_free(f->vu);
-	ck_assert_int_eq(vdev_free(f->v), 0);
-	slow_disk_free(f->disk);
+	if (f->v != NULL) {
+		vdev_loop_free(f->loop);
+		vdev_vhost_user_free(f->vu);
+		ck_assert_int_eq(vdev_free(f->v), 0);
+		slow_disk_free(f->disk);
+	}
 	munmap(f->mem, VF_BYTES);
 	close(f->memfd);
 	ck_assert_int_ne(access(f->path, F_OK), 0);
@@ -217,6 +224,24 @@ int vf_answer(struct vu_front *f, uint32_t request, void *buf, size_t len)
 	struct vu_header h;
 
 	if (receive(f, &h, sizeof(h)) < 0)
+		return -1;
+	ck_assert_uint_eq(h.request, request);
+	ck_assert_uint_eq(h.flags, VU_VERSION | VU_FLAG_REPLY);
+	ck_assert_uint_le(h.size, len);
+	if (h.size > 0 && receive(f, buf, h.size) < 0)
+		return -1;
+	return (int)h.size;
+}
+
+int vf_answer_fd(struct vu_front *f, uint32_t request, void *buf, size_t len, int *fd)
+{
+	struct pollfd p = {.fd = f->sock, .events = POLLIN};
+	struct vu_header h;
+	unsigned n = 0;
+
+	*fd = -1;
+	ck_assert_int_eq(poll(&p, 1, TIMEOUT_MS), 1);
+	if (vdev_os_recv_fds(f->sock, &h, sizeof(h), fd, 1, &n) != (ssize_t)sizeof(h))
 		return -1;
 	ck_assert_uint_eq(h.request, request);
 	ck_assert_uint_eq(h.flags, VU_VERSION | VU_FLAG_REPLY);
@@ -592,6 +617,19 @@ uint8_t vf_finish(struct vu_front *f, unsigned q, unsigned slot)
 	}
 	r->slots[slot].used = 0;
 	return f->mem[slot_at(q, slot) + 16];
+}
+
+int vf_done_within(struct vu_front *f, unsigned q, unsigned slot, int ms)
+{
+	uint64_t end = vdev_os_now() + (uint64_t)ms * 1000000;
+
+	do {
+		take_used(f, q);
+		if (f->rings[q].slots[slot].done)
+			return 1;
+		usleep(1000);
+	} while (vdev_os_now() < end);
+	return 0;
 }
 
 uint8_t vf_request(struct vu_front *f, unsigned q, uint32_t type, uint64_t sector, uint32_t data,

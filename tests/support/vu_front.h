@@ -77,6 +77,8 @@ struct vu_front {
 
 /* Device, back-end and its threads; nothing is connected yet. */
 void vf_start(struct vu_front *f, unsigned queues, int threads);
+/* Memory, directory and socket's name alone: the device is somebody else's process. */
+void vf_start_remote(struct vu_front *f);
 void vf_stop(struct vu_front *f);
 void vf_connect(struct vu_front *f);
 /* Hang up, and wait until the back-end has noticed and let go. */
@@ -90,6 +92,8 @@ void vf_send_raw(struct vu_front *f, uint32_t request, uint32_t flags, uint32_t 
 void vf_send(struct vu_front *f, uint32_t request, const void *payload, size_t len);
 /* An answer's payload within 5 s: its length, or -1 at the end of the connection. */
 int vf_answer(struct vu_front *f, uint32_t request, void *buf, size_t len);
+/* The same with a descriptor; -1 when none came. */
+int vf_answer_fd(struct vu_front *f, uint32_t request, void *buf, size_t len, int *fd);
 /* 1 when nothing comes within ms. */
 int vf_silent(struct vu_front *f, int ms);
 /* With need_reply: what the acknowledgement says, or -1 when the connection ended. */
@@ -138,6 +142,8 @@ void vf_send_unmap(struct vu_front *f, uint64_t offset, uint64_t len);
 int vf_serve(struct vu_front *f, int ms);
 /* Wait for a slot, 5 s: its status byte. */
 uint8_t vf_finish(struct vu_front *f, unsigned q, unsigned slot);
+/* Whether a slot is used within ms. */
+int vf_done_within(struct vu_front *f, unsigned q, unsigned slot, int ms);
 /* Both. */
 uint8_t vf_request(struct vu_front *f, unsigned q, uint32_t type, uint64_t sector, uint32_t data,
                    uint32_t bytes);
