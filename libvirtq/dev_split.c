@@ -38,7 +38,9 @@ int split_start(struct virtq_dev *vq, const struct virtq_state *s)
 	vq->used = s->used;
 	if (s->flags & VIRTQ_STATE_USED_IN_RING) {
 		vq->used = shared_load16(vq->device + 2);
-		if ((uint16_t)(s->avail - vq->used) > vq->size)
+		if (s->flags & VIRTQ_STATE_AVAIL_IS_USED)
+			vq->avail = vq->avail_seen = vq->used;
+		else if ((uint16_t)(s->avail - vq->used) > vq->size)
 			return VIRTQ_EBADMSG;
 	}
 	vq->used_shown = vq->used;
@@ -151,8 +153,8 @@ NOINLINE uint32_t pop_plain(struct virtq_dev *vq, struct virtq_chain *chains, st
 		    unlikely(!mem_plain(mem, shift, addr, len, &base))) {
 			next->head = (uint16_t)head;
 			next->err = 0;
-			next->d = (struct desc){addr, (uint32_t)len, flags,
-			                        shared_load16(desc + SPLIT_DESC_NEXT)};
+			next->d =
+				(struct desc){addr, (uint32_t)len, flags, shared_load16(desc + SPLIT_DESC_NEXT)};
 			break;
 		}
 		owner[head] = OWNER_NOW;

@@ -30,6 +30,8 @@ static int split_ok(const struct virtq_state *s)
 	/* Chains between used and avail are out elsewhere (a crashed predecessor has them): at most a ring full. */
 	if (s->flags & VIRTQ_STATE_USED_IN_RING)
 		return 1;
+	if (s->flags & VIRTQ_STATE_AVAIL_IS_USED)
+		return 0;
 	return (uint16_t)(s->avail - s->used) <= s->size;
 }
 
@@ -50,12 +52,14 @@ static int packed_ok(const struct virtq_state *s)
 		return 0;
 	if ((s->avail & ~VIRTQ_STATE_WRAP) >= s->size || (s->used & ~VIRTQ_STATE_WRAP) >= s->size)
 		return 0;
-	return !(s->flags & VIRTQ_STATE_USED_IN_RING) && packed_steps(s) <= s->size;
+	return !(s->flags & (VIRTQ_STATE_USED_IN_RING | VIRTQ_STATE_AVAIL_IS_USED)) &&
+	       packed_steps(s) <= s->size;
 }
 
 int virtq_state_check(const struct virtq_state *s, const struct virtq_features *features)
 {
-	const uint16_t known = VIRTQ_STATE_SIGNALLED | VIRTQ_STATE_USED_IN_RING;
+	const uint16_t in_ring = VIRTQ_STATE_USED_IN_RING | VIRTQ_STATE_AVAIL_IS_USED;
+	const uint16_t known = VIRTQ_STATE_SIGNALLED | in_ring;
 	int ok;
 
 	if (s->size == 0 || s->size > VIRTQ_MAX_SIZE || (s->flags & ~known) != 0 ||

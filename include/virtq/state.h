@@ -24,7 +24,9 @@ enum virtq_state_flag {
 	 * Split ring: take the used index from the ring in memory instead of from used (vhost-user).
 	 * Mapped memory only.
 	 */
-	VIRTQ_STATE_USED_IN_RING = 2
+	VIRTQ_STATE_USED_IN_RING = 2,
+	/** With the former: what was available and not used counts as not yet taken; avail is ignored. */
+	VIRTQ_STATE_AVAIL_IS_USED = 4
 };
 
 /** Bit of virtq_state.avail and .used in the packed ring: the wrap counter. */

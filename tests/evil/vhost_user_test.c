@@ -458,6 +458,83 @@ START_TEST(yc_d20795a)
 }
 END_TEST
 
+static int update(void)
+{
+	return vf_map(&f, 0, 4096, VU_IOTLB_READ | VU_IOTLB_WRITE);
+}
+
+/* Translations, and acknowledgements of misses, at each step before the device is ready. */
+START_TEST(QEMU_4d1ccc17f4)
+{
+	struct vu_iotlb m = {.iova = VF_IOVA, .size = 4096, .uva = VF_UVA, .perm = 3};
+
+	begin();
+	for (m.type = 0; m.type < 6; m.type++) {
+		if (f.sock < 0)
+			vf_connect(&f);
+		vf_send(&f, VU_IOTLB_MSG, &m, sizeof(m));
+		vf_expect_closed(&f, "not negotiated");
+	}
+	vf_connect(&f);
+	vf_negotiate(&f, 0); /* without ACCESS_PLATFORM */
+	vf_memory(&f);
+	ck_assert_int_ne(update(), 0);
+	ck_assert_int_ne(vf_unmap(&f, 0, 4096), 0);
+	vf_disconnect(&f);
+	for (int i = 0; i < 3; i++) {
+		vf_connect(&f);
+		vf_negotiate(&f, VF_IOMMU);
+		ck_assert_int_ne(update(), 0); /* no memory yet */
+		ck_assert_int_eq(vf_unmap(&f, 0, 0), 0);
+		if (i == 0)
+			vf_miss_ack(&f, 0); /* nobody asked: the channel is closed */
+		vf_memory(&f);
+		ck_assert_int_eq(update(), 0);
+		ck_assert_int_eq(vf_unmap(&f, 0, 4096), 0);
+		if (i > 0) {
+			/* A ring that waits for its translation, when the channel goes. */
+			vf_ring_setup(&f, 0);
+			vf_ring_go(&f, 0);
+			vf_kick(&f, 0);
+			ck_assert_int_eq(vf_miss(&f, &m, 5000), 1);
+			if (i == 1)
+				vf_miss_ack(&f, 0);
+			vf_miss_ack(&f, 0);
+		}
+		ck_assert_uint_ne(vf_get(&f, VU_GET_FEATURES), 0);
+		vf_disconnect(&f);
+	}
+	end();
+}
+END_TEST
+
+/* Everything is taken back, the rings too, while queues are at work on it. */
+START_TEST(DPDK_87b639b4ed)
+{
+	begin();
+	for (int packed = 0; packed < 2; packed++) {
+		if (f.sock < 0)
+			vf_connect(&f);
+		vf_up(&f, VF_IOMMU | (packed ? VF_PACKED : 0), 2);
+		for (unsigned i = 0; i < 60; i++) {
+			unsigned slot[8];
+
+			memset(f.mem + VF_DATA, (int)i, 65536);
+			ck_assert_uint_eq(vf_request(&f, 0, 1, 0, VF_DATA, 16384), 0);
+			for (unsigned k = 0; k < 8; k++)
+				slot[k] = vf_submit(&f, k % 2, 0, 0, VF_DATA + (1 + k) * 65536, 16384);
+			ck_assert_int_eq(vf_unmap(&f, 0, i % 3 == 0 ? VF_BYTES : 65536 * (i % 7)), 0);
+			for (unsigned k = 0; k < 8; k++) {
+				ck_assert_uint_eq(vf_finish(&f, k % 2, slot[k]), 0);
+				ck_assert_mem_eq(f.mem + VF_DATA, f.mem + VF_DATA + (1 + k) * 65536, 16384);
+			}
+		}
+		vf_disconnect(&f);
+	}
+	end();
+}
+END_TEST
+
 void test_suites(SRunner *runner)
 {
 	Suite *s = suite_create("evil vhost-user");
@@ -486,6 +563,8 @@ void test_suites(SRunner *runner)
 	tcase_add_test(c, DPDK_11a426ee6b);
 	tcase_add_test(c, DPDK_84d56507c2);
 	tcase_add_test(c, yc_d20795a);
+	tcase_add_test(c, QEMU_4d1ccc17f4);
+	tcase_add_test(c, DPDK_87b639b4ed);
 	suite_add_tcase(s, c);
 	srunner_add_suite(runner, s);
 }

@@ -154,10 +154,13 @@ static int burst(struct vdev_queue *q)
 	uint32_t taken;
 
 	if (unlikely(n < 0)) {
-		if (n == VIRTQ_EAGAIN)
+		if (n == VIRTQ_EAGAIN) {
 			q->waiting = 1;
-		else
+			/* A predecessor's requests were to be served first; whoever drains us does not wait for this. */
+			q->again |= (q->todo & POST_DRAINS) != 0;
+		} else {
 			queue_broke(q, NULL);
+		}
 		return n;
 	}
 	if (n == 0)

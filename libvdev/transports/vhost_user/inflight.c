@@ -143,6 +143,11 @@ int vu_inflight_setup(struct vu_ring *r, int packed, struct vdev_queue_setup *ou
 		out->state.avail = out->state.used = VIRTQ_STATE_WRAP;
 		return 0;
 	}
+	if (vu_translated(vu)) {
+		/* Where the ring is shows when it starts. */
+		out->state.flags = VIRTQ_STATE_USED_IN_RING | VIRTQ_STATE_AVAIL_IS_USED;
+		return 0;
+	}
 	used = vu_host(vu, r->addr.used, VIRTQ_SPLIT_DEVICE_BYTES(r->num));
 	if (used == NULL || (uintptr_t)used % 4 != 0)
 		return VIRTQ_EFAULT;
