@@ -126,8 +126,8 @@ static inline int is_used(uint16_t flags, int wrap)
 	return (flags & both) == (wrap ? both : 0);
 }
 
-/* Whether there is a used descriptor at our place. */
-static int is_ready(struct virtq_drv *vq)
+/* Whether there is a used descriptor at our place; with these flags. */
+static int is_ready(struct virtq_drv *vq, uint16_t *flags)
 {
 	const uint8_t *p = desc_at(vq, vq->used);
 
@@ -135,11 +135,15 @@ static int is_ready(struct virtq_drv *vq)
 	if ((uint32_t)vq->free_count + vq->unshown >= vq->size)
 		return 0;
 	cache_invalidate(vq->platform, p, VIRTQ_DESC_BYTES);
-	return is_used(shared_load16(p + DESC_FLAGS), vq->used_wrap);
+	*flags = shared_load16(p + DESC_FLAGS);
+	return is_used(*flags, vq->used_wrap);
 }
 
-/* Read the used descriptor at our place, once, and check it. */
-static int used_load(struct virtq_drv *vq, uint16_t *id, uint32_t *written)
+/*
+ * Read the used descriptor at our place, once, and check it. Where nothing can be written, a used descriptor without
+ * WRITE has a length that means nothing (2.8.5): some devices leave there what they read.
+ */
+static int used_load(struct virtq_drv *vq, uint16_t flags, uint16_t *id, uint32_t *written)
 {
 	const uint8_t *p = desc_at(vq, vq->used);
 
@@ -147,15 +151,17 @@ static int used_load(struct virtq_drv *vq, uint16_t *id, uint32_t *written)
 	read_barrier(vq->platform);
 	*written = shared_load32(p + DESC_LEN);
 	*id = shared_load16(p + DESC_ID);
+	if (!(flags & VIRTQ_DESC_WRITE) && *id < vq->size && vq->slots[*id].writable == 0)
+		*written = 0;
 	return drv_used_ok(vq, *id, *written);
 }
 
-static int take_one(struct virtq_drv *vq, struct virtq_done *out)
+static int take_one(struct virtq_drv *vq, uint16_t flags, struct virtq_done *out)
 {
 	uint32_t written;
 	uint16_t id;
 
-	if (unlikely(!used_load(vq, &id, &written)))
+	if (unlikely(!used_load(vq, flags, &id, &written)))
 		return 0;
 	advance(vq, &vq->used, &vq->used_wrap, vq->slots[id].ndesc);
 	drv_done(vq, id, written, out);
@@ -165,10 +171,10 @@ static int take_one(struct virtq_drv *vq, struct virtq_done *out)
 }
 
 /* IN_ORDER: the descriptor at the place of a batch's first buffer names its last one. */
-static int take_in_order(struct virtq_drv *vq, struct virtq_done *out)
+static int take_in_order(struct virtq_drv *vq, uint16_t flags, struct virtq_done *out)
 {
 	if (!vq->in_batch) {
-		if (unlikely(!used_load(vq, &vq->batch_id, &vq->batch_len)))
+		if (unlikely(!used_load(vq, flags, &vq->batch_id, &vq->batch_len)))
 			return 0;
 		vq->in_batch = 1;
 	}
@@ -181,10 +187,11 @@ static int take_in_order(struct virtq_drv *vq, struct virtq_done *out)
 int drv_packed_take(struct virtq_drv *vq, struct virtq_done *out, uint32_t max)
 {
 	uint32_t taken = 0;
+	uint16_t flags = 0;
 
-	while (taken < max && (vq->in_batch || is_ready(vq))) {
-		if (unlikely(
-				!(vq->in_order ? take_in_order(vq, &out[taken]) : take_one(vq, &out[taken])))) {
+	while (taken < max && (vq->in_batch || is_ready(vq, &flags))) {
+		if (unlikely(!(vq->in_order ? take_in_order(vq, flags, &out[taken])
+		                            : take_one(vq, flags, &out[taken])))) {
 			vq->broken = 1;
 			break;
 		}
@@ -201,13 +208,15 @@ static void event_store(struct virtq_drv *vq, uint16_t place, uint32_t flags)
 
 int drv_packed_arm(struct virtq_drv *vq)
 {
+	uint16_t flags;
+
 	if (vq->event_idx)
 		event_store(vq, place_with_wrap(vq->used, vq->used_wrap), VIRTQ_EVENT_DESC);
 	else
 		event_store(vq, 0, VIRTQ_EVENT_ENABLE);
 	/* Our wish before the device's flags; pairs with the device's barrier between its flags and our wish. */
 	full_barrier(vq->platform);
-	return vq->in_batch || is_ready(vq);
+	return vq->in_batch || is_ready(vq, &flags);
 }
 
 void drv_packed_disarm(struct virtq_drv *vq)

@@ -47,6 +47,21 @@ START_TEST(the_head_is_shown_last)
 }
 END_TEST
 
+/* Element length is reserved, and ignored, where the device wrote nothing and says so. */
+START_TEST(length_of_a_buffer_that_was_only_read)
+{
+	struct rig rig;
+	uint16_t slots;
+
+	rig_init(&rig, 4, 0, PACKED(VIRTQ_F_VERSION_1));
+	rig_add(&rig, 2, 0, 7);
+	virtq_drv_publish(rig.drv);
+	rig_use(&rig, rig_pop(&rig, &slots), 1514, 2);
+	rig_take(&rig, 7, 0);
+	rig_fini(&rig);
+}
+END_TEST
+
 /* What is available is left alone, and its slot is not used again, until the device has used it. */
 START_TEST(available_descriptors_are_left_alone)
 {
@@ -338,6 +353,7 @@ TCase *driver_packed_case(void)
 	tcase_add_test(tc, a_list_in_the_ring);
 	tcase_add_test(tc, the_head_is_shown_last);
 	tcase_add_test(tc, available_descriptors_are_left_alone);
+	tcase_add_test(tc, length_of_a_buffer_that_was_only_read);
 	tcase_add_test(tc, an_indirect_table);
 	tcase_add_test(tc, lists_have_their_limits);
 	tcase_add_test(tc, a_list_is_used_by_one_descriptor);

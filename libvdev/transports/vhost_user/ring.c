@@ -89,6 +89,17 @@ static void failed(struct vu_ring *r, int rc, const char *why)
 	vu_broken(r->vu, r->index, NULL);
 }
 
+/* Whether any descriptor of a packed ring was ever marked used, as far as the ring still shows. */
+static int seen_use(const struct vu_ring *r)
+{
+	const uint8_t *desc = vu_host(r->vu, r->addr.desc, r->num * (uint64_t)VIRTQ_DESC_BYTES);
+
+	for (uint32_t i = 0; desc != NULL && i < r->num; i++)
+		if (__atomic_load_n(desc + i * VIRTQ_DESC_BYTES + 15, __ATOMIC_RELAXED) & 0x80)
+			return 1;
+	return desc == NULL;
+}
+
 /* The positions of a packed ring, as the front-end gave them or not. */
 static void packed_positions(const struct vu_ring *r, struct virtq_state *s)
 {
@@ -97,14 +108,11 @@ static void packed_positions(const struct vu_ring *r, struct virtq_state *s)
 
 	/*
 	 * Some front-ends (user-mode-linux) say 0 for any fresh ring, which in a packed one is the start of the second
-	 * lap. A first descriptor that was never marked used tells the two apart.
+	 * lap. A ring without any mark of use tells the two apart: at the end of a lap there are some, though not each
+	 * descriptor of a list has one.
 	 */
-	if (base == 0 && !in_order && !vu_translated(r->vu)) {
-		const uint8_t *flags = vu_host(r->vu, r->addr.desc, VIRTQ_DESC_BYTES);
-
-		if (flags != NULL && !(__atomic_load_n(flags + 15, __ATOMIC_RELAXED) & 0x80))
-			base = VIRTQ_STATE_WRAP;
-	}
+	if (base == 0 && !in_order && !vu_translated(r->vu) && !seen_use(r))
+		base = VIRTQ_STATE_WRAP;
 	if (!r->has_base)
 		base = VIRTQ_STATE_WRAP;
 	s->avail = (uint16_t)base;

@@ -187,8 +187,10 @@ static int base_ok(const struct front_queue *q, int packed, uint32_t base)
 	if (q->drv == NULL)
 		return 1;
 	virtq_drv_position(q->drv, &now);
+	if (packed && virtq_drv_inflight(q->drv) > 0)
+		return 1;
 	if (packed)
-		return virtq_drv_inflight(q->drv) > 0 || base == (now.avail | (uint32_t)now.avail << 16);
+		return (base & 0xffff) == now.avail && (base >> 16 == 0 || base >> 16 == now.avail);
 	return (uint16_t)(base - now.used) <= (uint16_t)(now.avail - now.used);
 }
 
@@ -217,7 +219,8 @@ int vdev_vhost_front_queue_stop(struct vdev_vhost_front *f, unsigned i, struct v
 		return front_fail(f, VIRTQ_EPROTO, "a position where the queue can't be");
 	q->started = 0;
 	q->state.avail = (uint16_t)s.num;
-	q->state.used = (uint16_t)(is_packed(f) ? s.num >> 16 : s.num);
+	/* Some tell the available half alone: nothing is in flight any more. */
+	q->state.used = (uint16_t)(s.num > 0xffff ? s.num >> 16 : s.num);
 	if (out != NULL)
 		*out = q->state;
 	return 0;
