@@ -77,6 +77,7 @@ struct front {
 	struct slow_disk *disk;
 	struct front_ring rings[QUEUES];
 	unsigned slot;
+	int iommu; /* addresses are translated, in the end to themselves */
 };
 
 /* What an embedder's handler does; memory that is nobody's is a crash, as ever. */
@@ -259,6 +260,7 @@ static uint64_t features_of_run(const struct front *f)
 	return one << VIRTQ_F_VERSION_1 | one << VIRTQ_F_EVENT_IDX |
 	       (f->how & HOW_PACKED ? one << VIRTQ_F_RING_PACKED : 0) |
 	       (f->how & HOW_INDIRECT ? one << VIRTQ_F_INDIRECT_DESC : 0) |
+	       (f->iommu ? one << VIRTQ_F_ACCESS_PLATFORM : 0) |
 	       (f->how & HOW_IN_ORDER ? one << VIRTQ_F_IN_ORDER : 0);
 }
 
@@ -313,6 +315,43 @@ static void memory(struct front *f)
 	tell(f, VU_SET_MEM_TABLE, &t, 8 + 2 * 32, both, 2);
 }
 
+static void translation(struct front *f, uint8_t type, uint64_t at, uint64_t len)
+{
+	struct vu_iotlb m = {.iova = at, .size = len, .uva = at, .perm = 3, .type = type};
+
+	tell(f, VU_IOTLB_MSG, &m, sizeof(m), NULL, 0);
+}
+
+/* What the back-end is told of its IOMMU, right or wrong. */
+static void iotlb(struct front *f)
+{
+	uint8_t how = take8(&f->in);
+	uint64_t at = (uint64_t)take8(&f->in) << 12, len = (uint64_t)(1 + (how >> 4)) << 12;
+	struct vu_iotlb m = {.iova = at, .size = len, .uva = at, .perm = 3, .type = VU_IOTLB_UPDATE};
+
+	switch (how & 7) {
+	case 0:
+		m.perm = take8(&f->in) & 7;
+		break;
+	case 1:
+		m.uva = take_number(&f->in);
+		break;
+	case 2:
+		m.size = take_number(&f->in);
+		m.type = take8(&f->in) & 7;
+		break;
+	case 3:
+		translation(f, VU_IOTLB_INVALIDATE, 0, how & 8 ? MEM : 0);
+		m.size = MEM;
+		m.iova = m.uva = 0;
+		break;
+	default:
+		m.type = how & 1 ? VU_IOTLB_INVALIDATE : VU_IOTLB_UPDATE;
+		m.uva ^= how & 8 ? 4096 : 0;
+	}
+	tell(f, VU_IOTLB_MSG, &m, sizeof(m), NULL, 0);
+}
+
 static void begin_well(struct front *f)
 {
 	const uint64_t one = 1;
@@ -333,6 +372,8 @@ static void begin_well(struct front *f)
 		tell_u64(f, VU_SET_STATUS,
 		         VIRTQ_STATUS_ACKNOWLEDGE | VIRTQ_STATUS_DRIVER | VIRTQ_STATUS_FEATURES_OK);
 	memory(f);
+	if (f->iommu)
+		translation(f, VU_IOTLB_UPDATE, 0, MEM);
 	for (unsigned q = 0; q < QUEUES; q++) {
 		driver_side(f, q);
 		ring_up(f, q);
@@ -451,6 +492,10 @@ static void region(struct front *f)
 	struct vu_mem_reg reg = {
 		.region = {.gpa = at, .len = 65536, .uva = at, .offset = how >> 3 & 1 ? 65536 : 0}};
 
+	if (how & 128) {
+		iotlb(f);
+		return;
+	}
 	if (how & 32)
 		reg.region.len = take_number(&f->in);
 	if (how & 64)
@@ -520,6 +565,8 @@ static void channel(struct front *f)
 
 static void connect_again(struct front *f)
 {
+	uint8_t how;
+
 	if (!(f->how & HOW_LISTEN))
 		return;
 	close(f->sock);
@@ -530,7 +577,9 @@ static void connect_again(struct front *f)
 	HOLDS(connect(f->sock, (struct sockaddr *)&f->listener, f->listener_len) == 0 ||
 	      errno == EAGAIN);
 	serve(f);
-	if (take8(&f->in) & 1)
+	how = take8(&f->in);
+	f->iommu = how >> 1 & 1;
+	if (how & 1)
 		begin_well(f);
 }
 
