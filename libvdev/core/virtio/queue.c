@@ -288,7 +288,6 @@ int queue_replays(const struct vdev_queue *q)
 void queue_finish(struct vdev_queue *q)
 {
 	uint32_t over = 0;
-	const struct virtq_mem *old = q->v->old_mem;
 
 	if (q->todo & POST_DRAINS && !(q->live && virtq_dev_inflight(&q->vq) != 0) &&
 	    !queue_replays(q)) {
@@ -301,8 +300,12 @@ void queue_finish(struct vdev_queue *q)
 	if (q->todo & POST_INVALIDATE && !(q->todo & POST_UNMAP) &&
 	    !(q->live && virtq_dev_older(&q->vq)))
 		over |= POST_INVALIDATE;
-	if (q->todo & POST_SET_MEM && !(q->live && old != NULL && virtq_dev_uses_mem(&q->vq, old)))
-		over |= POST_SET_MEM;
+	if (q->todo & POST_SET_MEM) {
+		const struct virtq_mem *old = q->v->old_mem; /* ours to look at until we have answered */
+
+		if (!(q->live && old != NULL && virtq_dev_uses_mem(&q->vq, old)))
+			over |= POST_SET_MEM;
+	}
 	if (over != 0)
 		ack(q, over);
 }
