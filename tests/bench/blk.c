@@ -5,6 +5,7 @@
  * processor whether it has work or not.
  */
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -402,6 +403,22 @@ static void clean_up(void)
 		rmdir(bench.dir);
 }
 
+/* Somebody ends us: no daemon and no file stays behind. Safe calls alone. */
+static void on_end(int sig)
+{
+	const struct blk_daemon *const daemons[] = {&bench.ours.daemon, &bench.peer.daemon};
+
+	for (unsigned i = 0; i < 2; i++) {
+		if (daemons[i]->pid > 0)
+			kill(daemons[i]->pid, SIGKILL);
+		unlink(daemons[i]->socket);
+	}
+	for (unsigned i = 0; i < 3; i++)
+		unlink(bench.files[i]);
+	rmdir(bench.dir);
+	_exit(128 + sig);
+}
+
 /* Files whose pages are all there. */
 static void make_files(struct bench *b)
 {
@@ -471,6 +488,9 @@ int main(int argc, char **argv)
 	bench_need(bench_two_cpus(b->cpu) == 0, "finding two processors");
 	bench_need(bench_pin(b->cpu[0]) == 0, "binding to a processor");
 	atexit(clean_up);
+	signal(SIGTERM, on_end);
+	signal(SIGINT, on_end);
+	signal(SIGHUP, on_end);
 	make_files(b);
 	if (!blk_have("qemu-storage-daemon"))
 		fputs("blk: no qemu-storage-daemon: ours alone\n", stderr);

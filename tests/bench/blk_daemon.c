@@ -128,11 +128,7 @@ int64_t blk_daemon_end(struct blk_daemon *d)
 		return -1;
 	blk_daemon_resume(d);
 	kill(d->pid, SIGTERM);
-	if (d->err >= 0) {
-		n = counted(d->err); /* up to its end */
-		ended = waitpid(d->pid, &status, 0);
-	}
-	for (int i = 0; i < 500 && ended == 0; i++) {
+	for (int i = 0; i < 3000 && ended == 0; i++) {
 		ended = waitpid(d->pid, &status, WNOHANG);
 		if (ended == 0)
 			usleep(10000);
@@ -141,6 +137,8 @@ int64_t blk_daemon_end(struct blk_daemon *d)
 		kill(d->pid, SIGKILL);
 		(void)waitpid(d->pid, &status, 0);
 	}
+	if (d->err >= 0)
+		n = counted(d->err); /* little enough to lie in the pipe */
 	d->pid = 0;
 	d->err = -1;
 	if (d->socket[0] != '\0')
