@@ -35,6 +35,7 @@ static char path[64];
 static int memfd, logfd;
 static uint8_t *mem;
 static uint64_t features;
+static uint32_t flags; /* of the back-end */
 
 struct rig {
 	struct vdev_disk *disk;
@@ -71,8 +72,15 @@ static void files_remove(void)
 
 static void serve(struct rig *r)
 {
-	for (int i = 0; i < 30 && !r->over; i++)
+	struct vdev_task queue;
+
+	if (flags & VDEV_VHOST_USER_QUEUE_TASKS)
+		ck_assert_int_eq(vdev_vhost_user_queue_task(r->vu, 0, &queue), 0);
+	for (int i = 0; i < 30 && !r->over; i++) {
+		if (flags & VDEV_VHOST_USER_QUEUE_TASKS)
+			(void)!queue.run(queue.ctx, VDEV_RUN_ARM);
 		r->over = r->task.run(r->task.ctx, VDEV_RUN_ARM) < 0;
+	}
 }
 
 /* --- a front-end ---------------------------------------------------------------------------------- */
@@ -251,7 +259,8 @@ static int request(struct rig *r)
 static int rig_make(struct rig *r)
 {
 	struct vdev_blk_config blk = {.size = sizeof(blk), .queue_max = 64};
-	struct vdev_vhost_user_config cfg = {.size = sizeof(cfg), .path = path, .mem_slots = 4};
+	struct vdev_vhost_user_config cfg = {
+		.size = sizeof(cfg), .path = path, .flags = flags, .mem_slots = 4};
 	int rc;
 
 	memset(r, 0, sizeof(*r));
@@ -405,7 +414,9 @@ END_TEST
 START_TEST(a_connection_goes_well_or_ends)
 {
 	features = 1ull << VIRTQ_F_VERSION_1 | 1ull << VIRTQ_F_EVENT_IDX;
-	if (_i)
+	if (_i & 2)
+		flags = VDEV_VHOST_USER_QUEUE_TASKS;
+	if (_i & 1)
 		features |= 1ull << VIRTQ_F_RING_PACKED;
 	inject_run("session", sessions, 40);
 }
@@ -426,7 +437,7 @@ void test_suites(SRunner *runner)
 	tcase_set_timeout(t, 60);
 	tcase_add_checked_fixture(t, files_make, files_remove);
 	tcase_add_test(t, a_back_end_listens_or_is_not_there);
-	tcase_add_loop_test(t, a_connection_goes_well_or_ends, 0, 2);
+	tcase_add_loop_test(t, a_connection_goes_well_or_ends, 0, 4);
 	tcase_add_test(t, a_refused_message_may_be_said_again);
 	suite_add_tcase(s, t);
 	srunner_add_suite(runner, s);

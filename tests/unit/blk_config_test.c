@@ -330,6 +330,28 @@ START_TEST(capacity_may_change)
 }
 END_TEST
 
+/* The driver of a suspended device sees what it saw before; afterwards it sees the disk as it is, not as it was between. */
+START_TEST(capacity_changes_there_and_back_while_suspended)
+{
+	struct blk_fx fx;
+	uint8_t status;
+
+	fx_start(&fx, _i, NULL);
+	status = vdev_status(fx.v);
+	ck_assert_int_eq(vdev_set_status(fx.v, status | VIRTQ_STATUS_SUSPEND), 0);
+	ck_assert(vdev_status(fx.v) & VIRTQ_STATUS_SUSPEND);
+	slow_disk_resize(fx.disk, 2 << 20);
+	ck_assert_int_eq(vdev_blk_resized(fx.v), 0);
+	slow_disk_resize(fx.disk, 1 << 20);
+	ck_assert_int_eq(vdev_blk_resized(fx.v), 0);
+	ck_assert_uint_eq(fx_config_get(&fx, 0, 8), 2048);
+	ck_assert_int_eq(vdev_set_status(fx.v, status), 0);
+	ck_assert_uint_eq(fx_config_get(&fx, 0, 8), 2048);
+	ck_assert_int_eq(fx_read(&fx, 2047, b, 512), BLK_S_OK);
+	fx_stop(&fx);
+}
+END_TEST
+
 static long budget;
 static long held;
 
@@ -442,6 +464,7 @@ void test_suites(SRunner *runner)
 	tcase_add_loop_test(tc, stable_disks_need_no_flush, 0, FX_KINDS);
 	tcase_add_loop_test(tc, every_queue_serves, 0, FX_KINDS);
 	tcase_add_loop_test(tc, capacity_may_change, 0, FX_KINDS);
+	tcase_add_loop_test(tc, capacity_changes_there_and_back_while_suspended, 0, FX_KINDS);
 	tcase_add_test(tc, misuse_and_lack_of_memory_are_refused);
 	suite_add_tcase(suite, tc);
 	srunner_add_suite(runner, suite);

@@ -47,7 +47,8 @@ static void show_disk(struct blk_device *b)
 	blk_set(&b->sectors, info.bytes >> 9);
 	put64(now, info.bytes >> 9);
 	vdev_config_read(b->v, BLK_AT_CAPACITY, shown, sizeof(shown));
-	if (memcmp(now, shown, sizeof(now)) != 0)
+	/* A suspended device shows what was; what it will show may have changed there and back again. */
+	if (memcmp(now, shown, sizeof(now)) != 0 || vdev_status(b->v) & VIRTQ_STATUS_SUSPEND)
 		vdev_config_update(b->v, BLK_AT_CAPACITY, now, sizeof(now));
 }
 
