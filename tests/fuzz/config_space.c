@@ -228,7 +228,7 @@ static void queue(struct fuzz *f)
 	case 0:
 	case 1:
 	case 2:
-		setup.state.size = what & 64 ? take16(&f->in) : (uint16_t)(1u << (what >> 5 & 3));
+		setup.state.size = (uint16_t)(what & 64 ? take16(&f->in) : 1u << (what >> 5 & 3));
 		setup.state.desc = take_gpa(&f->in);
 		setup.state.driver = take_gpa(&f->in);
 		setup.state.device = take_gpa(&f->in);

@@ -511,8 +511,8 @@ static void log_on(struct front *f)
 	uint8_t how = take8(&f->in);
 	struct vu_log_desc d = {.bytes = how & 1 ? 64 : 256, .offset = how & 2 ? 4096 : 0};
 	const struct virtq_state *s = &f->rings[how >> 3 & 1].state;
-	struct vu_vring_addr a = {.index = how >> 3 & 1,
-	                          .flags = how >> 4 & 1,
+	struct vu_vring_addr a = {.index = (uint32_t)(how >> 3 & 1),
+	                          .flags = (uint32_t)(how >> 4 & 1),
 	                          .desc = s->desc,
 	                          .avail = s->driver,
 	                          .used = s->device,
