@@ -586,7 +586,7 @@ static void connect_again(struct front *f)
 /* Front-ends write into rings too. */
 static void scribble(struct input *in)
 {
-	uint32_t at = take16(in) % (MEM - 16);
+	uint32_t at = (uint32_t)take16(in) % (MEM - 16u);
 	uint64_t n = take_number(in);
 
 	memcpy(guest + at, &n, sizeof(n));
