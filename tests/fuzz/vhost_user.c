@@ -56,6 +56,7 @@ enum {
 
 static int fds[FDS] = {-1};
 static uint8_t *guest;
+static const uint8_t no_area[4096];
 static struct vdev_vhost_user *serving; /* for the signal handler */
 
 struct front_ring {
@@ -119,7 +120,7 @@ static void fresh_fds(struct front *f)
 	HOLDS(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) == 0);
 	fds[FD_CHANNEL] = pair[0];
 	f->channel = pair[1];
-	HOLDS(ftruncate(fds[FD_LOOSE], MEM) == 0);
+	HOLDS(ftruncate(fds[FD_LOOSE], MEM) == 0 && pwrite(fds[FD_SMALL], no_area, 4096, 0) == 4096);
 	vdev_os_drain(fds[FD_CALL]);
 	vdev_os_drain(fds[FD_KICK]);
 }
@@ -357,7 +358,8 @@ static void begin_well(struct front *f)
 	const uint64_t one = 1;
 	uint64_t protocol = one << VU_PROTO_REPLY_ACK | one << VU_PROTO_LOG_SHMFD |
 	                    one << VU_PROTO_BACKEND_REQ | one << VU_PROTO_CONFIG |
-	                    one << VU_PROTO_MEM_SLOTS | one << VU_PROTO_RESET_DEVICE;
+	                    one << VU_PROTO_MEM_SLOTS | one << VU_PROTO_RESET_DEVICE |
+	                    one << VU_PROTO_INFLIGHT_SHMFD;
 
 	if (f->how & HOW_INBAND)
 		protocol |= one << VU_PROTO_INBAND | one << VU_PROTO_BACKEND_SEND_FD;
@@ -536,6 +538,34 @@ static void ring_again(struct front *f)
 	ring_up(f, q);
 }
 
+/* The rings stop, and go on with an area of requests in flight that somebody may have written to. */
+static void inflight(struct front *f)
+{
+	uint8_t how = take8(&f->in);
+	unsigned queues = f->how & HOW_PACKED ? 1 : QUEUES; /* what fits into the small file */
+	struct vu_inflight a = {.mmap_size = 4096, .num_queues = (uint16_t)queues, .queue_size = RING};
+
+	for (unsigned q = 0; q < QUEUES; q++)
+		tell_state(f, VU_GET_VRING_BASE, q, 0);
+	if (how & 1)
+		HOLDS(pwrite(fds[FD_SMALL], no_area, sizeof(no_area), 0) == sizeof(no_area));
+	for (unsigned n = how >> 1 & 7; n > 0; n--) {
+		uint64_t word = take_number(&f->in);
+		/* The header, and the first entries: the rest is like them. */
+		off_t at = take8(&f->in) * 2;
+
+		HOLDS(pwrite(fds[FD_SMALL], &word, sizeof(word), at) == sizeof(word));
+	}
+	if (how & 16)
+		tell(f, VU_GET_INFLIGHT_FD, &a, how & 32 ? 20 : sizeof(a), NULL, 0);
+	tell(f, VU_SET_INFLIGHT_FD, &a, sizeof(a), &fds[FD_SMALL], 1);
+	for (unsigned q = 0; q < QUEUES; q++) {
+		if (how & 64)
+			driver_side(f, q);
+		ring_up(f, q);
+	}
+}
+
 /* Answers to the back-end's requests, or what looks like some. */
 static void channel(struct front *f)
 {
@@ -632,6 +662,9 @@ static void step(struct front *f)
 		break;
 	case 15:
 		connect_again(f);
+		break;
+	case 16:
+		inflight(f);
 		break;
 	default:
 		request(f);
