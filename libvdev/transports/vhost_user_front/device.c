@@ -128,6 +128,9 @@ static int take_area(struct vdev_vhost_front *f)
 	const struct vu_inflight *m = &f->in.inflight;
 	uint64_t size;
 
+	/* With the padding of the structure in C, or without. */
+	if (f->in.h.size != VU_INFLIGHT_BYTES && f->in.h.size != sizeof(*m))
+		return front_fail(f, VIRTQ_EPROTO, "answer of a wrong size");
 	if (m->mmap_size == 0 && f->in.nfds == 0)
 		return VDEV_VHOST_FRONT_REFUSED;
 	if (f->in.nfds != 1)
