@@ -143,33 +143,19 @@ static int table_copy(struct walk *w, uint64_t addr, uint8_t *dst)
 	return 0;
 }
 
-static int table_load(struct walk *w, const uint8_t *host, uint64_t addr, int packed,
-                      struct desc *out)
+#if VIRTQ_MEM_INDEX == 0
+int chain_add(struct walk *w, const struct desc *d)
 {
-	uint64_t raw[2];
-	int err;
+	int err = chain_add_plain(w, d);
 
-	if (host != NULL) {
-		*out = desc_load(host, packed);
-		return 0;
-	}
-	err = table_copy(w, addr, (uint8_t *)raw);
-	if (err == 0)
-		*out = desc_from(le64(raw[0]), le64(raw[1]), packed);
-	return err;
+	return err == NOT_PLAIN ? chain_add_pieces(w, d) : err;
 }
+#endif
 
-int chain_table_step(struct walk *w, const struct desc *d, int packed, uint32_t entries,
-                     uint32_t *seen, uint32_t *at)
+/* Where the table goes on after an entry whose buffer was added. */
+static inline int table_next(const struct desc *d, int packed, uint32_t entries, uint32_t *seen,
+                             uint32_t *at)
 {
-	int err;
-
-	/* In a packed table only WRITE counts (2.8.7); in a split one, no table within a table (2.7.5.3). */
-	if (!packed && d->flags & VIRTQ_DESC_INDIRECT)
-		return VIRTQ_FAULT_INDIRECT_FLAGS;
-	err = chain_add(w, d);
-	if (err != 0)
-		return err;
 	(*seen)++;
 	if (!packed)
 		return chain_next(d, entries, *seen, at);
@@ -177,29 +163,99 @@ int chain_table_step(struct walk *w, const struct desc *d, int packed, uint32_t 
 	return *seen == entries ? CHAIN_END : 0;
 }
 
+/* In a packed table only WRITE counts (2.8.7); in a split one, no table within a table (2.7.5.3). */
+static inline int table_nested(const struct desc *d, int packed)
+{
+	return !packed && (d->flags & VIRTQ_DESC_INDIRECT) != 0;
+}
+
+int chain_table_step(struct walk *w, const struct desc *d, int packed, uint32_t entries,
+                     uint32_t *seen, uint32_t *at)
+{
+	int err;
+
+	if (unlikely(table_nested(d, packed)))
+		return VIRTQ_FAULT_INDIRECT_FLAGS;
+	err = chain_add(w, d);
+	return err != 0 ? err : table_next(d, packed, entries, seen, at);
+}
+
+#if VIRTQ_MEM_INDEX > 0
+/* chain_table_step() on a copy of the walk, which stays in registers as long as nobody else is called. */
+static inline int table_entry(struct walk *w, struct walk *walk, const struct desc *d, int packed,
+                              uint32_t entries, uint32_t *seen, uint32_t *at)
+{
+	int err;
+
+	if (unlikely(table_nested(d, packed)))
+		return VIRTQ_FAULT_INDIRECT_FLAGS;
+	err = chain_add_plain(walk, d);
+	if (unlikely(err == NOT_PLAIN)) {
+		struct desc copy = *d;
+
+		*w = *walk;
+		err = chain_add_pieces(w, &copy);
+		*walk = *w;
+	}
+	return likely(err == 0) ? table_next(d, packed, entries, seen, at) : err;
+}
+
+#define table_walked(w, walk) (*(w) = *(walk))
+#else
+/* Less text. */
+#define table_entry(w, walk, d, packed, entries, seen, at)                                         \
+	((void)(walk), chain_table_step(w, d, packed, entries, seen, at))
+#define table_walked(w, walk) ((void)0)
+#endif
+
+/* Where a table lies here, in one piece and aligned; NULL: it does not, and is read piecewise. */
+static const uint8_t *table_at(const struct walk *w, const struct desc *table)
+{
+	void *host = NULL;
+
+	if (w->vq->xlat != NULL)
+		return NULL;
+	if (!mem_plain(w->mem, w->mem->index_shift, table->addr, table->len, &host))
+		host = virtq_mem_at(w->mem, table->addr, table->len, 0);
+	return (uintptr_t)host % sizeof(uint64_t) == 0 ? host : NULL;
+}
+
+/* Read an entry of a table that lies anywhere. */
+static int table_load(struct walk *w, uint64_t addr, int packed, struct desc *out)
+{
+	uint64_t raw[2];
+	int err = table_copy(w, addr, (uint8_t *)raw);
+
+	if (err == 0)
+		*out = desc_from(le64(raw[0]), le64(raw[1]), packed);
+	return err;
+}
+
 int chain_indirect(struct walk *w, const struct desc *table, int packed)
 {
 	uint32_t entries = table->len / VIRTQ_DESC_BYTES, i = 0, seen = 0;
-	const uint8_t *host = NULL;
-	struct desc d;
 	int err = indirect_check(w->vq, table, w->count);
+	const uint8_t *host;
+	struct walk walk;
 
 	if (err != 0)
 		return err;
 	if (table->len - 1 > UINT64_MAX - table->addr)
 		return VIRTQ_FAULT_ADDRESS;
-	if (w->vq->xlat == NULL) {
-		host = virtq_mem_at(w->mem, table->addr, table->len, 0);
-		if ((uintptr_t)host % sizeof(uint64_t) != 0)
-			host = NULL; /* piecewise */
-	}
+	host = table_at(w, table);
+	walk = *w;
 	do {
-		err = table_load(w, host != NULL ? host + (size_t)i * VIRTQ_DESC_BYTES : NULL,
-		                 table->addr + (uint64_t)i * VIRTQ_DESC_BYTES, packed, &d);
-		if (err != 0)
+		struct desc d;
+
+		if (likely(host != NULL))
+			d = desc_load(host + (size_t)i * VIRTQ_DESC_BYTES, packed);
+		else
+			err = table_load(w, table->addr + (uint64_t)i * VIRTQ_DESC_BYTES, packed, &d);
+		if (unlikely(err != 0))
 			return err;
-		err = chain_table_step(w, &d, packed, entries, &seen, &i);
+		err = table_entry(w, &walk, &d, packed, entries, &seen, &i);
 	} while (err == 0);
+	table_walked(w, &walk);
 	if (err != CHAIN_END)
 		return err;
 	w->count += seen;

@@ -99,8 +99,11 @@ static inline void piece_put(struct walk *w, void *base, size_t len, int write)
 		w->nread++;
 }
 
-/* Add the buffer of one descriptor. An empty one is left out. */
-static inline int chain_add(struct walk *w, const struct desc *d)
+/* The buffer is no plain stretch of one region that the index knows: chain_add_pieces() is to add it. */
+#define NOT_PLAIN INT32_MIN
+
+/* Add the buffer of one descriptor, if it is plain. An empty one is left out. Calls nothing. */
+static inline int chain_add_plain(struct walk *w, const struct desc *d)
 {
 	void *base;
 	int err;
@@ -112,12 +115,25 @@ static inline int chain_add(struct walk *w, const struct desc *d)
 		return err;
 	if (unlikely(!w->vq->plain) ||
 	    unlikely(!mem_plain(w->mem, w->mem->index_shift, d->addr, d->len, &base)))
-		return chain_add_pieces(w, d);
+		return NOT_PLAIN;
 	if (unlikely(w->left == 0))
 		return VIRTQ_ENOSPC;
 	piece_put(w, base, d->len, d->flags & VIRTQ_DESC_WRITE);
 	return 0;
 }
+
+#if VIRTQ_MEM_INDEX > 0
+static inline int chain_add(struct walk *w, const struct desc *d)
+{
+	int err = chain_add_plain(w, d);
+
+	return unlikely(err == NOT_PLAIN) ? chain_add_pieces(w, d) : err;
+}
+#else
+/* Less text. */
+int virtq__chain_add(struct walk *w, const struct desc *d);
+#define chain_add virtq__chain_add
+#endif
 
 static inline void chain_fill(struct virtq_chain *c, const struct walk *w,
                               const struct virtq_iov *iov, uint16_t id, uint16_t more)

@@ -165,16 +165,19 @@ int packed_pop(struct virtq_dev *vq, struct virtq_chain *chains, uint32_t max,
                struct virtq_iov *iov, uint32_t niov)
 {
 	struct walk w = {.vq = vq, .mem = dev_mem(vq), .iov = iov, .left = niov};
+#ifdef DEV_BURSTS
+	int walked = 0;
+#endif
 	struct list l = {.id = 0xffff};
-	struct next next;
+	struct next next = {.err = 0};
 	uint32_t popped = 0;
 	int err = 0;
 
 	while (popped < max) {
 		struct virtq_iov *first;
 #ifdef DEV_BURSTS
-		uint32_t room = plain_room(vq, max - popped < w.left ? max - popped : w.left);
-		uint32_t plain = pop_plain(vq, &chains[popped], w.iov, room, &next);
+		uint32_t room = walked ? 0 : plain_room(vq, max - popped < w.left ? max - popped : w.left);
+		uint32_t plain = room > 0 ? pop_plain(vq, &chains[popped], w.iov, room, &next) : 0;
 
 		popped += plain;
 		w.iov += plain;
@@ -182,8 +185,12 @@ int packed_pop(struct virtq_dev *vq, struct virtq_chain *chains, uint32_t max,
 		if (room > 0 && plain == room)
 			continue;
 		if (room == 0)
-#endif
 			next_load(vq, &next);
+		/* Chains come in kinds: after one that is not plain the short way is not tried. */
+		walked = (next.d.flags & (VIRTQ_DESC_NEXT | VIRTQ_DESC_INDIRECT)) != 0;
+#else
+		next_load(vq, &next);
+#endif
 		first = w.iov;
 		walk_begin(&w);
 		err = next.err;

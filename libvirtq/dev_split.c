@@ -180,6 +180,9 @@ int split_pop(struct virtq_dev *vq, struct virtq_chain *chains, uint32_t max, st
               uint32_t niov)
 {
 	struct walk w = {.vq = vq, .mem = dev_mem(vq), .iov = iov, .left = niov};
+#ifdef DEV_BURSTS
+	int walked = 0;
+#endif
 	int n = available(vq), err = 0;
 	struct next next = {.head = 0xffff};
 	uint32_t popped = 0;
@@ -192,8 +195,8 @@ int split_pop(struct virtq_dev *vq, struct virtq_chain *chains, uint32_t max, st
 		struct virtq_iov *first;
 
 #ifdef DEV_BURSTS
-		uint32_t room = plain_room(vq, max - popped < w.left ? max - popped : w.left);
-		uint32_t plain = pop_plain(vq, &chains[popped], w.iov, room, &next);
+		uint32_t room = walked ? 0 : plain_room(vq, max - popped < w.left ? max - popped : w.left);
+		uint32_t plain = room > 0 ? pop_plain(vq, &chains[popped], w.iov, room, &next) : 0;
 
 		popped += plain;
 		w.iov += plain;
@@ -201,8 +204,12 @@ int split_pop(struct virtq_dev *vq, struct virtq_chain *chains, uint32_t max, st
 		if (room > 0 && plain == room)
 			continue;
 		if (room == 0)
-#endif
 			next_load(vq, &next);
+		/* Chains come in kinds: after one that is not plain the short way is not tried. */
+		walked = (next.d.flags & (VIRTQ_DESC_NEXT | VIRTQ_DESC_INDIRECT)) != 0;
+#else
+		next_load(vq, &next);
+#endif
 		first = w.iov;
 		walk_begin(&w);
 		err = next.err;
