@@ -103,9 +103,13 @@ static void put_in(struct vu_cache *c, uint32_t at, const struct vu_xlat *x)
 
 void vu_cache_remove(struct vu_cache *c, uint64_t first, uint64_t last)
 {
-	uint32_t i = at_or_after(c, first), end;
-	struct vu_xlat *e = &c->entry[i];
+	uint32_t i, end;
+	struct vu_xlat *e;
 
+	if (c->n == 0)
+		return; /* perhaps there never was any entry, nor room for one */
+	i = at_or_after(c, first);
+	e = &c->entry[i];
 	if (i < c->n && e->first < first) {
 		struct vu_xlat rest = *e;
 
