@@ -376,7 +376,7 @@ START_TEST(a_life_without_lies)
 }
 END_TEST
 
-START_TEST(every_lie_at_every_request)
+START_TEST(CH_7044_CH_7190)
 {
 	uint32_t request = asked[_i];
 	unsigned before;
@@ -450,7 +450,7 @@ void test_suites(SRunner *runner)
 
 	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, a_life_without_lies);
-	tcase_add_loop_test(tc, every_lie_at_every_request, 0, ASKED);
+	tcase_add_loop_test(tc, CH_7044_CH_7190, 0, ASKED);
 	tcase_add_loop_test(tc, no_is_an_answer, 0, 6);
 	tcase_add_test(tc, values_that_can_not_be);
 	suite_add_tcase(s, tc);
