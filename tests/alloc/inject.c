@@ -90,7 +90,7 @@ static void env_free(void *ctx, void *p, size_t bytes)
 static uint64_t env_now(void *ctx)
 {
 	(void)ctx;
-	return atomic_fetch_add(&now.clock, 1000000) + 1000000;
+	return atomic_fetch_add(&now.clock, 5000) + 5000;
 }
 
 /* INJECT_LOG=1 shows what the library says. */
