@@ -227,6 +227,9 @@ static int run_loop(void)
 		if (rc == VIRTQ_EBROKEN) {
 			ck_assert(inject_hit());
 			ck_assert(vdev_queue_broken(r.v, 0));
+			/* The queue's thread says so a moment later. */
+			for (int i = 0; i < 10000 && !(vdev_status(r.v) & VIRTQ_STATUS_NEEDS_RESET); i++)
+				usleep(1000);
 			ck_assert(vdev_status(r.v) & VIRTQ_STATUS_NEEDS_RESET);
 			rc = VIRTQ_ENOMEM;
 		}
