@@ -58,7 +58,7 @@ int virtq_dev_pop_seg(struct virtq_dev *vq, struct virtq_chain *chains, uint32_t
 
 static inline int is_out(const struct virtq_dev *vq, const struct virtq_chain *c)
 {
-	return c->id < vq->size && vq->owner[c->id] != OWNER_NONE;
+	return c->id < vq->size && vq->owner[c->id] != OWNER_NONE && vq->owner[c->id] != OWNER_HELD;
 }
 
 static void mark_chain(struct virtq_dev *vq, const struct virtq_chain *c,
@@ -146,11 +146,13 @@ static void use_in_order(struct virtq_dev *vq, const struct virtq_chain *c, uint
 {
 	struct virtq_dev_done *d = &vq->done[c->seq & vq->done_mask];
 
+	vq->owner[c->id] = OWNER_HELD;
 	*d = (struct virtq_dev_done){.written = written, .id = c->id, .more = c->more, .ready = 1};
 	for (d = &vq->done[vq->seq_used & vq->done_mask]; d->ready;
 	     d = &vq->done[vq->seq_used & vq->done_mask]) {
 		d->ready = 0;
 		vq->seq_used++;
+		vq->owner[d->id] = OWNER_NONE;
 		if (vq->track != NULL)
 			vq->track->used(vq, d->id);
 		use(vq, d->id, d->more, d->written);

@@ -63,9 +63,10 @@ static inline int dev_logging(const struct virtq_dev *vq)
 
 /*
  * What vq->owner says of a head or id: nothing is out under it; a chain of the current map is; or one of the map
- * OWNER_OLD + n. GOING is set for chains that are about to be taken back.
+ * OWNER_OLD + n. HELD is a chain that was given back, but waits for its turn (IN_ORDER): its used entry is not written,
+ * so the driver may not use the id again. GOING is set for chains that are about to be taken back.
  */
-enum { OWNER_NONE = 0, OWNER_NOW = 1, OWNER_OLD = 2, OWNER_GOING = 0x80 };
+enum { OWNER_NONE = 0, OWNER_NOW = 1, OWNER_OLD = 2, OWNER_HELD = 0x40, OWNER_GOING = 0x80 };
 
 /* Whether a head or id may come: it is one of the ring's, and not out already. */
 static inline int head_check(const struct virtq_dev *vq, uint16_t head)

@@ -65,8 +65,9 @@ static void collect(struct virtq_dev *vq)
 int split_track_recover(struct virtq_dev *vq)
 {
 	struct virtq_track *t = track_of(vq);
-	uint16_t behind = (uint16_t)(vq->used - noted16(t->region + AT_USED_IDX));
-
+	/* The ring's own index says what was used, whatever the state was made from. */
+	uint16_t used = shared_load16(vq->device + 2);
+	uint16_t behind = (uint16_t)(used - noted16(t->region + AT_USED_IDX));
 	t->last_used = noted16(t->region + AT_LAST_BATCH);
 	if (behind > vq->size) {
 		/* Not this ring's, as it is now. With nothing out that does not matter. */
@@ -79,8 +80,9 @@ int split_track_recover(struct virtq_dev *vq)
 		collect(vq);
 	}
 	note_barrier();
-	note16(t->region + AT_USED_IDX, vq->used);
-	vq->avail = (uint16_t)(vq->used + t->nreplay);
+	vq->used = vq->used_shown = used;
+	note16(t->region + AT_USED_IDX, used);
+	vq->avail = (uint16_t)(used + t->nreplay);
 	vq->avail_seen = vq->avail;
 	return 0;
 }

@@ -30,10 +30,11 @@ static struct view look(const struct blk_device *b)
 /* Drivers like to keep header and status in one line: then it is fetched once, to be written. */
 static inline void prefetch(const struct virtq_chain *c)
 {
-	const struct virtq_iov *last = &c->iov[c->nread + c->nwrite - 1];
+	const struct virtq_iov *last;
 
 	if (unlikely(c->nread == 0 || c->nwrite == 0))
 		return;
+	last = &c->iov[c->nread + c->nwrite - 1];
 	__builtin_prefetch(last->base, 1);
 	if (((uintptr_t)c->iov->base ^ (uintptr_t)last->base) >= LINE)
 		__builtin_prefetch(c->iov->base, 0);
@@ -43,11 +44,14 @@ static inline void prefetch(const struct virtq_chain *c)
 static inline int begin(const struct view *v, const struct virtq_chain *c, struct blk_quick *r)
 {
 	const struct virtq_iov *iov = c->iov;
-	const struct virtq_iov *last = iov + c->nread + c->nwrite - 1;
+	const struct virtq_iov *last;
 	uint32_t type, bytes;
 	uint64_t sector;
 
-	if (unlikely(c->nread == 0 || c->nwrite == 0 || iov->len != BLK_HEADER || last->len != 1))
+	if (unlikely(c->nread == 0 || c->nwrite == 0))
+		return 0;
+	last = iov + c->nread + c->nwrite - 1;
+	if (unlikely(iov->len != BLK_HEADER || last->len != 1))
 		return 0;
 	type = blk_get32(iov->base);
 	sector = blk_get64((const uint8_t *)iov->base + 8);
