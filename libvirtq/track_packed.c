@@ -265,7 +265,7 @@ int packed_track_walk(struct walk *w, uint16_t first)
 	const struct virtq_track *t = track_of(vq);
 	uint16_t i = first;
 
-	for (uint16_t k = 0; k < t->count[first]; k++, i = t->next[i]) {
+	for (uint32_t k = 0; k < t->count[first]; k++, i = t->next[i]) {
 		const uint8_t *e = entry(t, i);
 		struct desc d = {.addr = noted64(e + E_ADDR),
 		                 .len = noted32(e + E_LEN),
@@ -291,10 +291,10 @@ int packed_track_walk(struct walk *w, uint16_t first)
 static uint16_t copy_chain(struct virtq_dev *vq, uint16_t *place, const struct virtq_chain *c)
 {
 	struct virtq_track *t = track_of(vq);
-	uint16_t last = t->free_head;
+	uint16_t last = t->free_head, i = t->free_head;
 	uint8_t lap = 0;
 
-	for (uint16_t k = 0, i = t->free_head; k <= c->more; k++, i = t->next[i]) {
+	for (uint32_t k = 0; k <= c->more; k++, i = t->next[i]) {
 		struct desc d = desc_load(vq->desc + (size_t)*place * VIRTQ_DESC_BYTES, 1);
 		uint8_t *e = entry(t, i);
 

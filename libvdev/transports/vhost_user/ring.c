@@ -95,7 +95,7 @@ static int seen_use(const struct vu_ring *r)
 	const uint8_t *desc = vu_host(r->vu, r->addr.desc, r->num * (uint64_t)VIRTQ_DESC_BYTES);
 
 	for (uint32_t i = 0; desc != NULL && i < r->num; i++)
-		if (__atomic_load_n(desc + i * VIRTQ_DESC_BYTES + 15, __ATOMIC_RELAXED) & 0x80)
+		if (__atomic_load_n(desc + (size_t)i * VIRTQ_DESC_BYTES + 15, __ATOMIC_RELAXED) & 0x80)
 			return 1;
 	return desc == NULL;
 }
