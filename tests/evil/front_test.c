@@ -319,7 +319,7 @@ static int live(uint32_t request, enum lie lie, uint64_t value)
 		.size = sizeof(cfg),
 		.queues = 1,
 		.ops = &ops,
-		.timeout_ms = lie == SILENCE || lie == HALF_AND_SILENCE || lie == TOO_SHORT ? 60 : 20000};
+		.timeout_ms = lie == SILENCE || lie == HALF_AND_SILENCE ? 60 : 20000};
 	struct vdev_vhost_front *f;
 	int rc;
 
