@@ -55,9 +55,16 @@ static uint32_t nth(const struct client *c, uint32_t n)
 	return (n * 2654435761u) & (c->blocks - 1);
 }
 
+/* The last quarter waits for the loss that is to come: that is sure to be in the middle of the work. */
+static int waits_for_loss(const struct client *c)
+{
+	return c->o->reconnect && c->type == WRITE && c->reconnections == 0 &&
+	       c->next >= c->blocks - c->blocks / 4;
+}
+
 static int give(struct client *c, unsigned q, struct job *j)
 {
-	if (c->next >= c->blocks)
+	if (c->next >= c->blocks || waits_for_loss(c))
 		return 0;
 	j->block = nth(c, c->next);
 	if (c->type == WRITE)
