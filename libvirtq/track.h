@@ -5,7 +5,8 @@
  * A crash is a stop between two stores of the owner's: what was stored before is there, nothing else is. So only the
  * order of our own stores matters, which note_barrier() keeps.
  *
- * The region is written, and read only when it is attached; what is needed later is kept here.
+ * The region is written, and read when it is attached; what is needed later is kept here, but for the descriptors of
+ * what comes again on a packed ring: they are read, and checked, when it is popped.
  */
 #ifndef LIBVIRTQ_TRACK_H
 #define LIBVIRTQ_TRACK_H
