@@ -180,4 +180,10 @@ int front_iotlb_asked(struct vdev_vhost_front *f, const struct vu_iotlb *m);
 int front_iotlb_ring(struct vdev_vhost_front *f, const struct virtq_state *s);
 void *front_host(struct vdev_vhost_front *f, uint64_t addr, uint64_t len);
 
+/* Which layout was negotiated. */
+static inline int is_packed(const struct vdev_vhost_front *f)
+{
+	return front_feature(f, VIRTQ_F_RING_PACKED);
+}
+
 #endif

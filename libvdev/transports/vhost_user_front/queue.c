@@ -2,11 +2,6 @@
 /* Queues: started, notified, stopped. */
 #include "front.h"
 
-static int is_packed(const struct vdev_vhost_front *f)
-{
-	return front_feature(f, VIRTQ_F_RING_PACKED);
-}
-
 static uint64_t device_bytes(const struct vdev_vhost_front *f, uint16_t size)
 {
 	return is_packed(f) ? VIRTQ_PACKED_EVENT_BYTES : VIRTQ_SPLIT_DEVICE_BYTES(size);
@@ -174,7 +169,7 @@ int vdev_vhost_front_queue_start(struct vdev_vhost_front *f, unsigned i,
 	return front_queue_go(f, i);
 }
 
-/* Whether a split ring can have stopped there: nothing beyond what the driver showed, nothing it has taken. */
+/* Whether a ring can have stopped there: nothing beyond what the driver showed, nothing it has taken. */
 static int base_ok(const struct front_queue *q, int packed, uint32_t base)
 {
 	uint16_t size = q->state.size;

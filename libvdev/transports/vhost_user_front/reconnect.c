@@ -18,11 +18,6 @@ struct packed_record {
 	uint8_t padding[6];
 };
 
-static int is_packed(const struct vdev_vhost_front *f)
-{
-	return front_feature(f, VIRTQ_F_RING_PACKED);
-}
-
 /* A guest's split ring: every buffer before the used index is done with. */
 static int from_used_ring(struct vdev_vhost_front *f, struct front_queue *q)
 {
