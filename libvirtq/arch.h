@@ -22,6 +22,13 @@
 /* A loop that is to have the registers to itself. */
 #define NOINLINE static __attribute__((noinline))
 
+/* A short loop of which several rounds are to be done at a time. */
+#ifdef __clang__
+#define UNROLLED _Pragma("unroll 4")
+#else
+#define UNROLLED _Pragma("GCC unroll 4")
+#endif
+
 /* The compiler is not to remember where a value came from, which would cost a register beside it. */
 #define forget_origin(v) __asm__("" : "+r"(v))
 

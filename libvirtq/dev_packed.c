@@ -269,73 +269,85 @@ void packed_use(struct virtq_dev *vq, uint16_t id, uint16_t more, uint32_t writt
 
 #ifdef DEV_BURSTS
 /*
- * Write used descriptors for up to n chains of one place each, no further than the end of the ring, none of them the
- * first since the last publish. Returns how many it were: it ends before a chain that is anything else.
+ * Write used descriptors for n chains of one place each, which end no later than the ring does, none of them the first
+ * since the last publish.
  */
-NOINLINE uint32_t push_plain(struct virtq_dev *vq, const struct virtq_chain *c,
-                             const uint32_t *written, uint32_t n)
+NOINLINE void push_plain(struct virtq_dev *vq, const struct virtq_chain *c, const uint32_t *written,
+                         uint32_t n)
 {
-	size_t size = vq->size;
-	uint32_t end = (uint32_t)size - vq->used;
 	uint32_t flags = (vq->used_wrap ? VIRTQ_DESC_AVAIL | VIRTQ_DESC_USED : 0u) << 16;
 	uint32_t wrote = flags | (uint32_t)VIRTQ_DESC_WRITE << 16;
-	uint8_t *p = desc_at(vq, vq->used), *owner = vq->owner;
-	const struct virtq_chain *first = c, *last = c + (n < end ? n : end);
+	uint8_t *p = desc_at(vq, vq->used);
 
-	for (; c != last; c++, written++, p += VIRTQ_DESC_BYTES) {
+	UNROLLED
+	for (const struct virtq_chain *last = c + n; c != last; c++, written++) {
 		uint32_t len = *written;
+
+		shared_store32(p + DESC_LEN, len);
+		shared_store32(p + DESC_ID, (len > 0 ? wrote : flags) | (uint32_t)chain_id_plain(c));
+		p += VIRTQ_DESC_BYTES;
+	}
+	advance(vq, &vq->used, &vq->used_wrap, n);
+}
+
+/* Take chains of one place each off the list of those that are out, up to the first that is another. How many. */
+NOINLINE uint32_t push_take(struct virtq_dev *vq, const struct virtq_chain *c,
+                            const uint32_t *written, uint32_t n)
+{
+	const struct virtq_chain *first = c, *last = c + n;
+	size_t size = vq->size;
+	uint8_t *owner = vq->owner;
+
+	UNROLLED
+	for (; c != last; c++, written++) {
 		size_t id = chain_id_plain(c);
 
-		if (unlikely(!push_plain_ok(owner, size, c, id, len)))
+		if (unlikely(!push_plain_ok(owner, size, c, id, *written)))
 			break;
 		owner[id] = OWNER_NONE;
-		shared_store32(p + DESC_LEN, len);
-		shared_store32(p + DESC_ID, (len > 0 ? wrote : flags) | (uint32_t)id);
 	}
-	n = (uint32_t)(c - first);
-	advance(vq, &vq->used, &vq->used_wrap, n);
-	return n;
+	return (uint32_t)(c - first);
 }
 
-/* A push that is refused halfway: its descriptors say again that they are the device's, and its chains are out. */
-static void push_undo(struct virtq_dev *vq, uint16_t used, uint8_t wrap, uint8_t held,
-                      const struct virtq_chain *chains, uint32_t n)
+/* Likewise, of any number of places: 0, or VIRTQ_EINVAL with nothing changed, and what was taken before given back. */
+static int push_take_rest(struct virtq_dev *vq, const struct virtq_chain *chains,
+                          const uint32_t *written, uint32_t i, uint32_t n)
 {
-	uint16_t place = used;
-
-	vq->used = used;
-	vq->used_wrap = wrap;
-	for (uint32_t i = 0; i < n; i++) {
-		if (i > 0 || held)
-			shared_store16(desc_at(vq, place) + DESC_FLAGS,
-			               wrap ? VIRTQ_DESC_AVAIL : VIRTQ_DESC_USED);
-		vq->owner[chains[i].id] = OWNER_NOW;
-		advance(vq, &place, &wrap, chains[i].more + 1u);
-	}
-	vq->held = held;
-}
-
-int packed_push(struct virtq_dev *vq, const struct virtq_chain *chains, const uint32_t *written,
-                uint32_t n)
-{
-	uint16_t used = vq->used;
-	uint8_t wrap = vq->used_wrap, held = vq->held;
-
-	for (uint32_t i = 0; i < n; i++) {
+	for (; i < n; i++) {
 		const struct virtq_chain *c = &chains[i];
 
-		if (vq->held) {
-			i += push_plain(vq, c, &written[i], n - i);
-			if (i == n)
-				break;
-			c = &chains[i];
-		}
 		if (unlikely(!push_plain_ok(vq->owner, vq->size, c, c->id, written[i]))) {
-			push_undo(vq, used, wrap, held, chains, i);
+			while (i-- > 0)
+				vq->owner[chains[i].id] = OWNER_NOW;
 			return VIRTQ_EINVAL;
 		}
 		vq->owner[c->id] = OWNER_NONE;
-		used_store(vq, c->id, c->more, written[i]);
+	}
+	return 0;
+}
+
+/* The ring is not touched before all of them are known to be out. */
+int packed_push(struct virtq_dev *vq, const struct virtq_chain *chains, const uint32_t *written,
+                uint32_t n)
+{
+	uint32_t plain = n > 1 ? push_take(vq, chains, written, n) : 0, i = 0;
+	uint16_t used = vq->used;
+	uint8_t wrap = vq->used_wrap;
+
+	if (plain < n && push_take_rest(vq, chains, written, plain, n) != 0)
+		return VIRTQ_EINVAL;
+	while (i < n) {
+		uint32_t end = (uint32_t)vq->size - vq->used;
+
+		if (vq->held && i < plain) {
+			if (end > plain - i)
+				end = plain - i;
+			push_plain(vq, &chains[i], &written[i], end);
+			i += end;
+		} else {
+			used_store(vq, chains[i].id, chains[i].more, written[i]);
+			i++;
+		}
 	}
 	slots_back(vq, (uint32_t)vq->used + (vq->used_wrap != wrap ? vq->size : 0) - used);
 	chains_back(vq, n);

@@ -198,6 +198,90 @@ START_TEST(used_descriptors_show_together)
 }
 END_TEST
 
+/* Whatever is wrong with one of them: what is before it in the burst is as it was, and so is the ring. */
+START_TEST(a_refused_burst_leaves_the_ring)
+{
+	uint8_t before[SIZE * VIRTQ_DESC_BYTES];
+	struct virtq_chain c[4], again[3];
+	uint32_t written[3] = {16, 16, 0};
+
+	set_up();
+	for (uint16_t i = 0; i < 4; i++)
+		raw_packed_offer(&ring, buf + 64 * i, 16, i, VIRTQ_DESC_WRITE);
+	ck_assert_int_eq(pop(c, 4), 4);
+	memcpy(before, ring.desc, sizeof(before));
+	for (int held = 0; held < 2; held++) {
+		struct virtq_chain bad[3] = {c[1], c[2], c[3]};
+
+		written[2] = 17; /* more than it has room for */
+		ck_assert_int_eq(virtq_dev_push(&ring.dev, bad, written, 3), VIRTQ_EINVAL);
+		ck_assert_mem_eq(ring.desc, before, sizeof(before));
+		written[2] = 16;
+		bad[2] = c[1]; /* twice */
+		ck_assert_int_eq(virtq_dev_push(&ring.dev, bad, written, 3), VIRTQ_EINVAL);
+		bad[2].id = 5; /* not out */
+		ck_assert_int_eq(virtq_dev_push(&ring.dev, bad, written, 3), VIRTQ_EINVAL);
+		bad[2].id = SIZE;
+		ck_assert_int_eq(virtq_dev_push(&ring.dev, bad, written, 3), VIRTQ_EINVAL);
+		bad[2] = c[3];
+		bad[2].more = 1;
+		bad[2].id = 6;
+		ck_assert_int_eq(virtq_dev_push(&ring.dev, bad, written, 3), VIRTQ_EINVAL);
+		ck_assert_mem_eq(ring.desc, before, sizeof(before));
+		ck_assert_uint_eq(virtq_dev_inflight(&ring.dev), 4 - (unsigned)held);
+		/* Once more, with one that was pushed and not yet shown. */
+		if (!held)
+			ck_assert_int_eq(virtq_dev_push(&ring.dev, c, written, 1), 0);
+		memcpy(before, ring.desc, sizeof(before));
+	}
+	ck_assert_int_eq(virtq_dev_unpop(&ring.dev, &c[1], 3), 0);
+	ck_assert_int_eq(pop(again, 3), 3);
+	for (unsigned i = 0; i < 3; i++) {
+		ck_assert_uint_eq(again[i].id, i + 1);
+		ck_assert_uint_eq(again[i].write_bytes, 16);
+	}
+	ck_assert_int_eq(virtq_dev_push(&ring.dev, again, written, 3), 0);
+	virtq_dev_publish(&ring.dev);
+	for (uint16_t i = 0; i < 4; i++) {
+		ck_assert_uint_eq(raw_packed_get(&ring, i).id, i);
+		ck_assert_uint_eq(raw_packed_get(&ring, i).flags, packed_used(1) | VIRTQ_DESC_WRITE);
+	}
+	tear_down();
+}
+END_TEST
+
+/* Lists and single descriptors in one burst, over the end of the ring. */
+START_TEST(a_burst_may_be_mixed)
+{
+	set_up();
+	for (uint32_t lap = 0; lap < 4 * SIZE; lap++) {
+		const int lap_wrap = ring.raw_wrap;
+		const uint16_t first = ring.raw_avail, places[4] = {1, 1, 2, 1};
+		struct virtq_chain c[4];
+		uint32_t written[4] = {0, 1, 2, 3};
+
+		for (uint16_t i = 0; i < 4; i++) {
+			if (places[i] > 1)
+				raw_packed_offer(&ring, buf, 16, i, VIRTQ_DESC_NEXT | VIRTQ_DESC_WRITE);
+			raw_packed_offer(&ring, buf, 16, i, VIRTQ_DESC_WRITE);
+		}
+		ck_assert_int_eq(pop(c, 4), 4);
+		ck_assert_int_eq(virtq_dev_push(&ring.dev, c, written, 4), 0);
+		virtq_dev_publish(&ring.dev);
+		for (uint16_t i = 0, at = first; i < 4; at = (uint16_t)((at + places[i++]) % SIZE)) {
+			struct virtq_packed_desc d = raw_packed_get(&ring, at);
+			int wrap = at >= first ? lap_wrap : !lap_wrap;
+
+			ck_assert_uint_eq(d.id, i);
+			ck_assert_uint_eq(d.len, i);
+			ck_assert_uint_eq(d.flags, packed_used(wrap) | (i > 0 ? VIRTQ_DESC_WRITE : 0));
+		}
+		ck_assert_uint_eq(virtq_dev_inflight(&ring.dev), 0);
+	}
+	tear_down();
+}
+END_TEST
+
 void test_suites(SRunner *runner)
 {
 	Suite *s = suite_create("device_packed");
@@ -210,6 +294,8 @@ void test_suites(SRunner *runner)
 	tcase_add_test(tc, a_list_has_a_longest_length);
 	tcase_add_test(tc, kicks_by_the_device_area);
 	tcase_add_test(tc, used_descriptors_show_together);
+	tcase_add_test(tc, a_refused_burst_leaves_the_ring);
+	tcase_add_test(tc, a_burst_may_be_mixed);
 	suite_add_tcase(s, tc);
 	srunner_add_suite(runner, s);
 }
