@@ -136,7 +136,7 @@ static int set_up(struct front_blk *b)
 	if (rc >= 0)
 		rc = vdev_vhost_front_set_memory(b->f, &r, 1);
 	b->xlat = (struct virtq_xlat){FB_GPA + FB_IOVA, FB_GPA, b->bytes, 3, 0};
-	if (rc >= 0)
+	if (rc >= 0 && b->cfg.xlat == NULL)
 		rc = vdev_vhost_front_set_table(b->f, &b->xlat, 1);
 	if (rc >= 0 && b->cfg.flags & FB_INFLIGHT &&
 	    vdev_vhost_front_protocol(b->f) >> VDEV_VHOST_FRONT_INFLIGHT_SHMFD & 1)
@@ -161,6 +161,7 @@ int fb_open(struct front_blk *b, const struct fb_config *cfg)
 	                                     .timeout_ms = cfg->timeout_ms,
 	                                     .withhold = cfg->withhold,
 	                                     .ops = cfg->ops,
+	                                     .xlat = cfg->xlat,
 	                                     .ctx = cfg->ctx};
 	int rc;
 

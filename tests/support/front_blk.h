@@ -36,6 +36,7 @@ struct fb_config {
 	uint32_t timeout_ms;
 	size_t data_bytes; /* shared memory for payload */
 	const struct vdev_vhost_front_ops *ops;
+	const struct virtq_xlat_ops *xlat; /* with FB_PLATFORM, instead of a table */
 	void *ctx;
 };
 

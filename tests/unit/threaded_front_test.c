@@ -75,6 +75,8 @@ static const unsigned kinds[] = {0,
                                  FB_PACKED | FB_INBAND,
                                  FB_IN_ORDER,
                                  FB_PACKED | FB_IN_ORDER,
+                                 FB_PLATFORM,
+                                 FB_PACKED | FB_PLATFORM,
                                  FB_NO_CALL | FB_NO_KICK,
                                  FB_PACKED | FB_NO_CALL | FB_NO_KICK};
 enum { KINDS = sizeof(kinds) / sizeof(kinds[0]) };
@@ -87,9 +89,90 @@ START_TEST(works)
 	up(_i % 2 ? (polled ? 2 : 4) : 1, kinds[_i / 2], 0);
 	ck_assert_int_eq(virtq_features_has(&b.features, VIRTQ_F_RING_PACKED),
 	                 (kinds[_i / 2] & FB_PACKED) != 0);
+	ck_assert_int_eq(virtq_features_has(&b.features, VIRTQ_F_ACCESS_PLATFORM),
+	                 (kinds[_i / 2] & FB_PLATFORM) != 0);
 	ck_assert_uint_eq(b.sectors, 2048);
 	ck_assert_uint_eq(vdev_vhost_front_queue_num(b.f), b.cfg.queues);
 	work(polled ? 15 : 100);
+	down();
+}
+END_TEST
+
+static struct vdev_vhost_user_iotlb said(void)
+{
+	struct vdev_vhost_user_iotlb n;
+
+	vdev_vhost_user_iotlb(back.vu, &n);
+	return n;
+}
+
+/* Translations are told with the rings, taken back, missed and told again. */
+START_TEST(translates)
+{
+	uint64_t misses = 0;
+
+	up(2, FB_PLATFORM | (_i ? FB_PACKED : 0), 0);
+	ck_assert(virtq_features_has(&b.features, VIRTQ_F_ACCESS_PLATFORM));
+	work(10);
+	for (unsigned i = 1; i < 6; i++) {
+		ck_assert_int_eq(vdev_vhost_front_iotlb_invalidate(b.f, 0, UINT64_MAX), 0);
+		ck_assert_uint_eq(said().invalidates, i);
+		work(10);
+		ck_assert_uint_gt(said().misses, misses);
+		misses = said().misses;
+	}
+	ck_assert_uint_eq(said().refused, 0);
+	down();
+}
+END_TEST
+
+static int later_misses;
+static uint64_t later_iova;
+
+/* Pages of payload are told later, all else at once. */
+static int tell_later(void *ctx, uint64_t iova, int write, struct virtq_xlat *out)
+{
+	uint64_t page = (iova - FB_IOVA - FB_GPA) & ~4095ull;
+
+	(void)ctx;
+	(void)write;
+	*out = (struct virtq_xlat){FB_IOVA + FB_GPA + page, FB_GPA + page, 4096, 3, 0};
+	if (page < b.data_at)
+		return 0;
+	later_misses++;
+	later_iova = iova;
+	return VIRTQ_EAGAIN;
+}
+
+/* A miss is said to be told later, and is, with other requests meanwhile. */
+START_TEST(translates_later)
+{
+	static const struct virtq_xlat_ops xlat = {.size = sizeof(xlat), .translate = tell_later};
+	struct fb_config c = config(2, FB_PLATFORM | (_i ? FB_PACKED : 0));
+	struct virtq_xlat x = {FB_IOVA + FB_GPA, FB_GPA, 4096, 3, 0};
+	struct fb_done done;
+
+	vf_start(&back, 2, VF_THREADS);
+	c.xlat = &xlat;
+	ck_assert_int_eq(fb_open(&b, &c), 0);
+	for (int i = 1; i < 10; i++) {
+		ck_assert_int_eq(fb_submit(&b, 0, 0, 0, 0, 4096, NULL), 0);
+		ck_assert_int_eq(fb_kick(&b, 0), 0);
+		while (later_misses < i)
+			fb_wait(&b, 0, 100);
+		for (int k = 0; k < 5; k++) {
+			ck_assert_int_eq(fb_io(&b, 1, 4, 0, 0, 0, WAIT_MS), 0);
+			ck_assert_int_eq(fb_take(&b, 0, &done, 1), 0);
+		}
+		ck_assert_uint_eq(said().refused, 0);
+		x.iova = later_iova & ~4095ull;
+		x.gpa = x.iova - FB_IOVA;
+		ck_assert_int_eq(vdev_vhost_front_iotlb_update(b.f, &x), 0);
+		while (fb_take(&b, 0, &done, 1) == 0)
+			fb_wait(&b, 0, 100);
+		ck_assert_uint_eq(done.status, 0);
+		ck_assert_int_eq(vdev_vhost_front_iotlb_invalidate(b.f, x.iova, 4096), 0);
+	}
 	down();
 }
 END_TEST
@@ -396,6 +479,8 @@ void test_suites(SRunner *runner)
 
 	tcase_set_timeout(tc, 60);
 	tcase_add_loop_test(tc, works, 0, 2 * KINDS);
+	tcase_add_loop_test(tc, translates, 0, 2);
+	tcase_add_loop_test(tc, translates_later, 0, 2);
 	tcase_add_loop_test(tc, works_without, 0, 8);
 	tcase_add_loop_test(tc, stops_and_goes_on, 0, KINDS);
 	tcase_add_test(tc, goes_on_at_the_start_of_a_lap);

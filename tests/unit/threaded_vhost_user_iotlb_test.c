@@ -196,6 +196,39 @@ START_TEST(permission_comes_later)
 }
 END_TEST
 
+/* Acknowledged well, but not told yet: the queue waits for what is to come, which may turn out to be too little. */
+START_TEST(translation_comes_after_its_answer)
+{
+	struct vu_iotlb m;
+	unsigned slot;
+
+	up(_i, 2);
+	ck_assert_uint_eq(vf_request(&f, 0, READ, 0, VF_DATA, 512), OK);
+	ck_assert_uint_eq(vf_request(&f, 1, READ, 0, VF_DATA, 512), OK);
+	for (int little = 0; little < 2; little++) {
+		slot = vf_submit(&f, 0, READ, 0, VF_DATA + 65536, 512);
+		ck_assert_int_eq(vf_miss(&f, &m, MS), 1);
+		vf_miss_ack(&f, 0);
+		for (int i = 0; i < 10; i++) {
+			ck_assert_uint_eq(vf_request(&f, 1, READ, 0, VF_DATA, 512), OK);
+			ck_assert_uint_ne(vf_get(&f, VU_GET_FEATURES), 0);
+		}
+		vf_kick(&f, 0);
+		ck_assert_int_eq(vf_miss(&f, &m, 20), 0); /* it is not asked for again */
+		ck_assert_int_eq(vdev_queue_broken(f.v, 0), 0);
+		ck_assert_uint_eq(said().refused, 0);
+		ck_assert_int_eq(vf_map(&f, VF_DATA + 65536, 4096, little ? R : RW), 0);
+		if (!little) {
+			ck_assert_uint_eq(vf_finish(&f, 0, slot), OK);
+			ck_assert_int_eq(vf_unmap(&f, VF_DATA + 65536, 4096), 0);
+		}
+	}
+	expect_broken();
+	ck_assert_uint_eq(said().refused, 1);
+	vf_stop(&f);
+}
+END_TEST
+
 /* The front-end never answers. Nothing that it asks for itself waits for that. */
 START_TEST(never_answered)
 {
@@ -505,6 +538,7 @@ void test_suites(SRunner *runner)
 	tcase_add_loop_test(c, answers_out_of_order_and_in_part, 0, KINDS);
 	tcase_add_loop_test(c, no_permission, 0, KINDS);
 	tcase_add_loop_test(c, permission_comes_later, 0, KINDS);
+	tcase_add_loop_test(c, translation_comes_after_its_answer, 0, KINDS);
 	tcase_add_loop_test(c, never_answered, 0, KINDS);
 	tcase_add_loop_test(c, invalidation_waits_for_buffers, 0, KINDS);
 	tcase_add_loop_test(c, ring_is_taken_back, 0, KINDS);

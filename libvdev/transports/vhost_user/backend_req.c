@@ -192,6 +192,7 @@ static int take_answer(struct vdev_vhost_user *vu)
 	unsigned nfds;
 	ssize_t got = vdev_os_recv_fds(c->fd, c->in + c->have, sizeof(c->in) - c->have, NULL, 0, &nfds);
 	struct vu_header h;
+	uint64_t result;
 
 	if (got == -EAGAIN)
 		return 0;
@@ -204,6 +205,7 @@ static int take_answer(struct vdev_vhost_user *vu)
 		return 0;
 	c->have = 0;
 	memcpy(&h, c->in, sizeof(h));
+	memcpy(&result, c->in + sizeof(h), sizeof(result));
 	if ((h.flags & 3) != VU_VERSION || !(h.flags & VU_FLAG_REPLY) || h.size != 8) {
 		drop(vu);
 		return 1;
@@ -212,8 +214,7 @@ static int take_answer(struct vdev_vhost_user *vu)
 		c->unanswered = 0;
 		return 1;
 	}
-	/* Whether it went well shows in what the front-end told. */
-	vu_iotlb_answered(vu, c->misses[0]);
+	vu_iotlb_answered(vu, c->misses[0], result);
 	c->before -= c->unanswered != 0;
 	c->nmisses--;
 	memmove(c->misses, c->misses + 1, c->nmisses);

@@ -4,9 +4,9 @@
  * known is asked of the front-end over the back-end channel, and the queue goes on to something else until the
  * answer has come. Nobody waits for it: not the queue's thread, not control.
  *
- * The front-end answers a miss by an update over the connection and then an acknowledgement over the channel. One that
- * comes without a translation says that there is none; which is known only when all that was sent over
- * the connection before has been read.
+ * The front-end answers a miss by an update over the connection, and by an acknowledgement over the channel. One of
+ * failure says that there is no translation; which holds only when all that was sent over the connection before has been
+ * read, and brought none. One of success without a translation says that it will come later.
  *
  * What an entry says is kept as a guest address, of the memory table at that time: the table changes when all
  * translations have been forgotten.
@@ -53,10 +53,16 @@ static int resolve(struct vu_tlb *t)
 	for (unsigned i = 0; i < VU_MISSES; i++) {
 		struct vu_miss *m = &t->misses[i];
 
-		if (m->state == VU_MISS_FREE || m->state == VU_MISS_DONE || !allowed(t, m))
+		if (m->state == VU_MISS_FREE || m->state == VU_MISS_DONE)
 			continue;
-		miss_over(m);
-		any = 1;
+		if (allowed(t, m)) {
+			miss_over(m);
+			any = 1;
+		} else if (m->state == VU_MISS_PROMISED && vu_cache_find(&t->cache, m->iova) != NULL) {
+			/* It came, and does not allow this: unless there is more of it to read. */
+			m->state = VU_MISS_ANSWERED;
+			__atomic_store_n(&t->answered, 1, __ATOMIC_RELAXED);
+		}
 	}
 	return any;
 }
@@ -171,8 +177,8 @@ void vu_iotlb_unsent(struct vdev_vhost_user *vu, int which)
 	pthread_mutex_unlock(&t->lock);
 }
 
-/* The front-end has acknowledged a miss. */
-void vu_iotlb_answered(struct vdev_vhost_user *vu, int which)
+/* The front-end has acknowledged a miss: well (0), or not. */
+void vu_iotlb_answered(struct vdev_vhost_user *vu, int which, uint64_t result)
 {
 	struct vu_tlb *t = &vu->tlb;
 	struct vu_miss *m;
@@ -182,11 +188,22 @@ void vu_iotlb_answered(struct vdev_vhost_user *vu, int which)
 	m = &t->misses[which];
 	pthread_mutex_lock(&t->lock);
 	m->state = m->state == VU_MISS_SENT ? VU_MISS_ANSWERED : VU_MISS_FREE;
+	m->no = result != 0;
 	__atomic_store_n(&t->answered, 1, __ATOMIC_RELAXED);
 	pthread_mutex_unlock(&t->lock);
 }
 
-/* All that the front-end sent has been read: what was acknowledged and is not known has no translation. */
+/* With the lock held: what an acknowledgement means, now that all that was sent before it has been read. */
+static enum vu_miss_state verdict(struct vu_tlb *t, const struct vu_miss *m)
+{
+	if (allowed(t, m))
+		return VU_MISS_FREE;
+	if (!m->no && vu_cache_find(&t->cache, m->iova) == NULL)
+		return VU_MISS_PROMISED;
+	return VU_MISS_REFUSED;
+}
+
+/* All that the front-end sent has been read. */
 void vu_iotlb_judge(struct vdev_vhost_user *vu)
 {
 	struct vu_tlb *t = &vu->tlb;
@@ -201,9 +218,9 @@ void vu_iotlb_judge(struct vdev_vhost_user *vu)
 
 		if (m->state != VU_MISS_ANSWERED)
 			continue;
-		any = 1;
-		m->state = allowed(t, m) ? VU_MISS_FREE : VU_MISS_REFUSED;
-		if (m->state == VU_MISS_FREE)
+		m->state = (uint8_t)verdict(t, m);
+		any |= m->state != VU_MISS_PROMISED;
+		if (m->state != VU_MISS_REFUSED)
 			continue;
 		t->n.refused++;
 		/* It is mapped, but not for this. */
@@ -220,16 +237,20 @@ void vu_iotlb_judge(struct vdev_vhost_user *vu)
 		vdev_translated(vu->v);
 }
 
-/* Forget everything: no ring runs, or the memory table changes. Queues that wait ask again. */
+/* Forget everything: no ring runs, or the memory table changes. Queues that wait ask again, but for what is promised. */
 void vu_iotlb_forget(struct vdev_vhost_user *vu)
 {
 	struct vu_tlb *t = &vu->tlb;
+	int nobody = !vu_any_started(vu);
 
 	pthread_mutex_lock(&t->lock);
 	vu_cache_remove(&t->cache, 0, UINT64_MAX);
-	for (unsigned i = 0; i < VU_MISSES; i++)
-		if (t->misses[i].state == VU_MISS_REFUSED)
-			t->misses[i].state = VU_MISS_FREE;
+	for (unsigned i = 0; i < VU_MISSES; i++) {
+		struct vu_miss *m = &t->misses[i];
+
+		if (m->state == VU_MISS_REFUSED || (m->state == VU_MISS_PROMISED && nobody))
+			m->state = VU_MISS_FREE;
+	}
 	pthread_mutex_unlock(&t->lock);
 }
 

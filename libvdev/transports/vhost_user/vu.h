@@ -137,11 +137,13 @@ enum vu_miss_state {
 	VU_MISS_SENT,     /* asked for */
 	VU_MISS_DONE,     /* known; the acknowledgement is still to come */
 	VU_MISS_ANSWERED, /* acknowledged; what was sent before that is to be read yet */
+	VU_MISS_PROMISED, /* acknowledged well, and not known: it is to come */
 	VU_MISS_REFUSED   /* there is none: told to the first that asks again */
 };
 struct vu_miss {
 	uint64_t iova;
 	uint8_t write;
+	uint8_t no;    /* the acknowledgement was one of failure */
 	uint8_t state; /* enum vu_miss_state */
 };
 enum { VU_MISSES = 64, VU_NO_MISS = VU_MISSES };
@@ -356,7 +358,7 @@ void vu_iotlb_free(struct vdev_vhost_user *vu);
 int vu_iotlb_attach(struct vdev_vhost_user *vu);
 int vu_iotlb_next(struct vdev_vhost_user *vu, struct vu_iotlb *out);
 void vu_iotlb_unsent(struct vdev_vhost_user *vu, int which);
-void vu_iotlb_answered(struct vdev_vhost_user *vu, int which);
+void vu_iotlb_answered(struct vdev_vhost_user *vu, int which, uint64_t result);
 void vu_iotlb_judge(struct vdev_vhost_user *vu);
 void vu_iotlb_forget(struct vdev_vhost_user *vu);
 void vu_iotlb_reset(struct vdev_vhost_user *vu);

@@ -21,6 +21,11 @@ static uint64_t choose_protocol(const struct vdev_vhost_front *f, uint64_t offer
 	return p;
 }
 
+static int less(struct vdev_vhost_front *f)
+{
+	return front_fail(f, VIRTQ_ENOTSUP, "the back-end offers less than before");
+}
+
 static int negotiate_protocol(struct vdev_vhost_front *f, int again)
 {
 	uint64_t offered, p;
@@ -30,11 +35,25 @@ static int negotiate_protocol(struct vdev_vhost_front *f, int again)
 		return rc;
 	p = again ? f->protocol : choose_protocol(f, offered);
 	if (p & ~offered)
-		return front_fail(f, VIRTQ_ENOTSUP, "the back-end offers less than before");
+		return less(f);
 	/* How its success could be asked for is only being agreed upon. */
 	rc = front_tell(f, VU_SET_PROTOCOL_FEATURES, 0, &p, sizeof(p), NULL, 0);
 	f->protocol = p;
 	return rc;
+}
+
+/* Some features need protocol features (ACCESS_PLATFORM), and may be offered to those alone who have taken them. */
+static int ask_again(struct vdev_vhost_front *f)
+{
+	uint64_t offered;
+	int rc = front_get_u64(f, VU_GET_FEATURES, &offered);
+
+	if (rc < 0)
+		return rc;
+	if (!(offered & BIT(VU_F_PROTOCOL)))
+		return less(f);
+	f->offered = offered;
+	return 0;
 }
 
 /* Ask for what the back-end can hold. */
@@ -68,11 +87,13 @@ static int negotiate(struct vdev_vhost_front *f, int again)
 	f->protocol = before;
 	if (rc < 0)
 		return rc;
-	if (again && (((f->offered & BIT(VU_F_PROTOCOL)) | f->features.word[0]) & ~offered))
-		return front_fail(f, VIRTQ_ENOTSUP, "the back-end offers less than before");
+	if (again && f->offered & ~offered & BIT(VU_F_PROTOCOL))
+		return less(f);
 	f->offered = offered;
 	if (offered & BIT(VU_F_PROTOCOL)) {
 		rc = negotiate_protocol(f, again);
+		if (rc >= 0)
+			rc = ask_again(f);
 		if (rc >= 0)
 			rc = ask_limits(f);
 		if (rc >= 0)
@@ -80,7 +101,7 @@ static int negotiate(struct vdev_vhost_front *f, int again)
 	} else {
 		f->max_slots = VU_TABLE_REGIONS;
 	}
-	return rc;
+	return rc >= 0 && again && f->features.word[0] & ~f->offered ? less(f) : rc;
 }
 
 /* Take a connected socket, or connect; then negotiate. On failure the socket is still the caller's. */
