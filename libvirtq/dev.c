@@ -335,9 +335,15 @@ void dev_mark_device_area(struct virtq_dev *vq, uint32_t offset, uint32_t len)
 		virtq_dirty_mark(d, vq->used_log + offset, len);
 }
 
-void dev_mark_desc(struct virtq_dev *vq, uint32_t offset, uint32_t len)
+void dev_mark_places(struct virtq_dev *vq, uint32_t first, uint32_t n)
 {
-	mark_ring(vq, vq->desc, offset, len);
+	uint32_t end = vq->size - first;
+
+	if (n > vq->size)
+		n = vq->size;
+	mark_ring(vq, vq->desc, first * VIRTQ_DESC_BYTES, (n < end ? n : end) * VIRTQ_DESC_BYTES);
+	if (n > end)
+		mark_ring(vq, vq->desc, 0, (n - end) * VIRTQ_DESC_BYTES);
 }
 
 void virtq_dev_dma_done(struct virtq_dev *vq, uint32_t tag, int result)

@@ -47,9 +47,9 @@ struct virtq_track_calls {
 /* Latch a fault. The first one stays. */
 void dev_break(struct virtq_dev *vq, int reason, uint16_t head);
 
-/* What a write of ours to the ring itself leaves in the log; offset is within the device area. */
+/* What a write of ours to the ring itself leaves in the log: in the device area, or in n places of a packed ring. */
 void dev_mark_device_area(struct virtq_dev *vq, uint32_t offset, uint32_t len);
-void dev_mark_desc(struct virtq_dev *vq, uint32_t offset, uint32_t len);
+void dev_mark_places(struct virtq_dev *vq, uint32_t first, uint32_t n);
 
 static inline const struct virtq_mem *dev_mem(const struct virtq_dev *vq)
 {

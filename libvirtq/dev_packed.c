@@ -259,11 +259,7 @@ static void slots_back(struct virtq_dev *vq, uint32_t n)
 
 void packed_use(struct virtq_dev *vq, uint16_t id, uint16_t more, uint32_t written)
 {
-	uint32_t offset = (uint32_t)vq->used * VIRTQ_DESC_BYTES;
-
 	used_store(vq, id, more, written);
-	if (dev_logging(vq))
-		dev_mark_desc(vq, offset, VIRTQ_DESC_BYTES);
 	slots_back(vq, more + 1u);
 }
 
@@ -365,8 +361,9 @@ void packed_publish(struct virtq_dev *vq)
 	write_barrier(vq->platform);
 	shared_store16(p + DESC_FLAGS, vq->held_flags);
 	cache_clean(vq->platform, p, VIRTQ_DESC_BYTES);
+	/* All of them: the log may have been turned on since they were pushed. */
 	if (dev_logging(vq))
-		dev_mark_desc(vq, (uint32_t)vq->held_place * VIRTQ_DESC_BYTES, VIRTQ_DESC_BYTES);
+		dev_mark_places(vq, vq->held_place, vq->held_slots);
 	vq->held = 0;
 	if (vq->held_slots > UINT16_MAX - vq->unsignalled)
 		vq->signalled_known = 0;

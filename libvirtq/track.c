@@ -221,6 +221,21 @@ static void make_region(struct virtq_dev *vq, struct virtq_track *t)
 	note16(t->region + AT_VERSION, TRACK_VERSION);
 }
 
+/*
+ * What a predecessor wrote to the ring may lack its mark, if it did not live to set it. Where a log is on, all that it can
+ * have written is marked.
+ */
+static void mark_used(struct virtq_dev *vq)
+{
+	if (!dev_logging(vq))
+		return;
+	if (vq->packed)
+		dev_mark_places(vq, 0, vq->size);
+	dev_mark_device_area(vq, 0,
+	                     vq->packed ? VIRTQ_PACKED_EVENT_BYTES
+	                                : VIRTQ_SPLIT_DEVICE_BYTES((uint32_t)vq->size));
+}
+
 static int take_over(struct virtq_dev *vq, struct virtq_track *t, uint16_t version)
 {
 	int err;
@@ -232,6 +247,7 @@ static int take_over(struct virtq_dev *vq, struct virtq_track *t, uint16_t versi
 	__builtin_memset(vq->owner, OWNER_NONE, vq->size);
 	if (err != 0)
 		return err;
+	mark_used(vq);
 	sort(t);
 	if (t->nreplay > 0)
 		t->counter = t->counters[t->nreplay - 1] + 1;

@@ -225,7 +225,7 @@ static void hide_unpublished(struct virtq_dev *vq)
 		if (!is_avail(shared_load16(flags_at(vq, place)), wrap)) {
 			shared_store16(flags_at(vq, place), wrap ? VIRTQ_DESC_AVAIL : VIRTQ_DESC_USED);
 			if (dev_logging(vq))
-				dev_mark_desc(vq, (uint32_t)place * VIRTQ_DESC_BYTES, VIRTQ_DESC_BYTES);
+				dev_mark_places(vq, place, 1);
 		}
 		advance(vq, &place, &wrap, 1);
 	}
