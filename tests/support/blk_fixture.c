@@ -302,6 +302,28 @@ uint32_t fx_range(uint8_t *to, uint64_t sector, uint32_t sectors, uint32_t flags
 	return 16;
 }
 
+uint8_t fx_ranges_do(struct blk_fx *fx, uint32_t type, const void *segments, uint32_t len)
+{
+	struct fx_req *r = calloc(1, sizeof(*r));
+	uint8_t status;
+
+	ck_assert_ptr_nonnull(r);
+	r->type = type;
+	r->out = segments;
+	r->out_len = len;
+	status = fx_do(fx, 0, r);
+	free(r);
+	return status;
+}
+
+uint8_t fx_range_do(struct blk_fx *fx, uint32_t type, uint64_t sector, uint32_t sectors,
+                    uint32_t flags)
+{
+	uint8_t bytes[16];
+
+	return fx_ranges_do(fx, type, bytes, fx_range(bytes, sector, sectors, flags));
+}
+
 void fx_pattern(uint8_t *to, size_t len, unsigned seed)
 {
 	uint32_t x = seed * 2654435761u + 1;

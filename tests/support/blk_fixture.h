@@ -106,6 +106,10 @@ uint8_t fx_plain(struct blk_fx *fx, uint32_t type);
 
 /* One segment of a DISCARD or the like; @return bytes put. */
 uint32_t fx_range(uint8_t *to, uint64_t sector, uint32_t sectors, uint32_t flags);
+/* A request of segments that are there already, and one of a single segment. @return status */
+uint8_t fx_ranges_do(struct blk_fx *fx, uint32_t type, const void *segments, uint32_t len);
+uint8_t fx_range_do(struct blk_fx *fx, uint32_t type, uint64_t sector, uint32_t sectors,
+                    uint32_t flags);
 /* Bytes that look random and differ with seed. */
 void fx_pattern(uint8_t *to, size_t len, unsigned seed);
 

@@ -415,7 +415,7 @@ START_TEST(misuse_and_lack_of_memory_are_refused)
 	d->info.physical_block = 4096;
 	ck_assert_int_eq(held, 0);
 	/* Refused before memory is asked for: nothing could free it. */
-	for (int i = 0; i < 3; i++) {
+	for (int i = 0; i < 4; i++) {
 		struct vdev_env less = env;
 
 		if (i == 0)
@@ -424,6 +424,8 @@ START_TEST(misuse_and_lack_of_memory_are_refused)
 			less.size = offsetof(struct vdev_env, free);
 		if (i == 2)
 			less.alloc = NULL;
+		if (i == 3)
+			less.size--;
 		ck_assert_int_eq(vdev_blk_new(&v, &less, &d->disk, &cfg), VIRTQ_EINVAL);
 		ck_assert_int_eq(held, 0);
 	}
@@ -449,6 +451,33 @@ START_TEST(misuse_and_lack_of_memory_are_refused)
 }
 END_TEST
 
+static int some_fd(struct vdev_disk_channel *c)
+{
+	(void)c;
+	return 1234;
+}
+
+/* Only a disk that ends operations later has something to wait for, and not each of them has a file for it. */
+START_TEST(disks_have_files_to_wait_for_or_not)
+{
+	int async = (_i & FX_ASYNC) != 0;
+	struct vdev_disk_ops ops;
+	struct blk_fx fx;
+
+	for (int with = 0; with < 2; with++) {
+		fx_make(&fx, _i, NULL);
+		ck_assert_int_eq(vdev_free(fx.v), 0);
+		ops = *fx.disk->disk.ops;
+		ops.fd = with ? some_fd : NULL;
+		fx.disk->disk.ops = &ops;
+		ck_assert_int_eq(vdev_blk_new(&fx.v, &fx.env, &fx.disk->disk, NULL), 0);
+		fx_attach(&fx, _i, NULL);
+		ck_assert_int_eq(vdev_queue_fd(fx.v, 0), async && with ? 1234 : -1);
+		fx_stop(&fx);
+	}
+}
+END_TEST
+
 void test_suites(SRunner *runner)
 {
 	Suite *suite = suite_create("blk_config");
@@ -466,6 +495,7 @@ void test_suites(SRunner *runner)
 	tcase_add_loop_test(tc, capacity_may_change, 0, FX_KINDS);
 	tcase_add_loop_test(tc, capacity_changes_there_and_back_while_suspended, 0, FX_KINDS);
 	tcase_add_test(tc, misuse_and_lack_of_memory_are_refused);
+	tcase_add_loop_test(tc, disks_have_files_to_wait_for_or_not, 0, FX_KINDS);
 	suite_add_tcase(suite, tc);
 	srunner_add_suite(runner, suite);
 }

@@ -109,6 +109,31 @@ START_TEST(extremes_do_not_overflow)
 	cfg.ops_per_s = 1;
 	cfg.ops_burst = ((uint64_t)1 << 62) + 1;
 	ck_assert_int_eq(blk_limit_set(&l, &cfg, &clock_env), VIRTQ_EINVAL);
+	cfg.ops_burst = 0;
+	cfg.bytes_per_s = ((uint64_t)1 << 43) + 1;
+	ck_assert_int_eq(blk_limit_set(&l, &cfg, &clock_env), VIRTQ_EINVAL);
+	cfg.bytes_per_s = 1;
+	cfg.bytes_burst = ((uint64_t)1 << 62) + 1;
+	ck_assert_int_eq(blk_limit_set(&l, &cfg, &clock_env), VIRTQ_EINVAL);
+	cfg.bytes_burst = 0;
+	ck_assert_int_eq(blk_limit_set(&l, &cfg, &clock_env), 0);
+}
+END_TEST
+
+/* A tenth of a second's worth gathers where nothing is said, and never less than one. */
+START_TEST(bursts_that_are_not_given)
+{
+	struct blk_limit l;
+	uint64_t when = 0;
+
+	limit(&l, 5, 0, 0, 0);
+	ck_assert_int_eq(blk_limit_take(&l, the_time, 0, &when), 1);
+	ck_assert_int_eq(blk_limit_take(&l, the_time, 0, &when), 0);
+	ck_assert_uint_eq(when, the_time + 200 * MS);
+	limit(&l, 20, 0, 0, 0);
+	ck_assert_int_eq(blk_limit_take(&l, the_time, 0, &when), 1);
+	ck_assert_int_eq(blk_limit_take(&l, the_time, 0, &when), 1);
+	ck_assert_int_eq(blk_limit_take(&l, the_time, 0, &when), 0);
 }
 END_TEST
 
@@ -205,6 +230,7 @@ void test_suites(SRunner *runner)
 	tcase_add_test(tc, large_requests_owe_the_rest);
 	tcase_add_loop_test(tc, rates_are_kept_in_the_long_run, 0, 7);
 	tcase_add_test(tc, extremes_do_not_overflow);
+	tcase_add_test(tc, bursts_that_are_not_given);
 	tcase_add_loop_test(tc, the_device_keeps_the_limit, 0, FX_KINDS);
 	tcase_add_loop_test(tc, bytes_are_limited_too, 0, FX_KINDS);
 	suite_add_tcase(suite, tc);

@@ -16,35 +16,6 @@ static struct fx_req *new_req(uint32_t type)
 	return r;
 }
 
-static uint8_t ranges_do(struct blk_fx *fx, uint32_t type, const void *segments, uint32_t len)
-{
-	struct fx_req *r = new_req(type);
-	uint8_t status;
-
-	r->out = segments;
-	r->out_len = len;
-	status = fx_do(fx, 0, r);
-	free(r);
-	return status;
-}
-
-static uint8_t range_do(struct blk_fx *fx, uint32_t type, uint64_t sector, uint32_t sectors,
-                        uint32_t flags)
-{
-	uint8_t bytes[16];
-
-	return ranges_do(fx, type, bytes, fx_range(bytes, sector, sectors, flags));
-}
-
-static uint64_t discarded(const struct blk_fx *fx)
-{
-	struct vdev_counters c;
-
-	vdev_queue_counters(fx->v, 0, &c);
-	ck_assert_uint_eq(c.written_bytes, 0);
-	return c.discarded_bytes;
-}
-
 START_TEST(writes_are_read_back)
 {
 	struct blk_fx fx;
@@ -283,7 +254,7 @@ START_TEST(errors_of_the_disk_become_statuses)
 	slow_disk_fail(fx.disk, VIRTQ_ENOSPC, 0);
 	ck_assert_int_eq(fx_write(&fx, 0, a, 512), BLK_S_IOERR);
 	slow_disk_fail(fx.disk, VIRTQ_ENOTSUP, 0);
-	ck_assert_int_eq(range_do(&fx, BLK_T_DISCARD, 0, 8, 0), BLK_S_UNSUPP);
+	ck_assert_int_eq(fx_range_do(&fx, BLK_T_DISCARD, 0, 8, 0), BLK_S_UNSUPP);
 	slow_disk_fail(fx.disk, 0, 0);
 	ck_assert_int_eq(fx_read(&fx, 0, b, 512), BLK_S_OK);
 	ck_assert_int_eq(vdev_status(fx.v) & VIRTQ_STATUS_NEEDS_RESET, 0);
@@ -407,149 +378,6 @@ START_TEST(lifetime_needs_metrics)
 }
 END_TEST
 
-START_TEST(discards_reach_the_disk)
-{
-	struct blk_fx fx;
-	const struct slow_op *op;
-
-	fx_start(&fx, _i, NULL);
-	ck_assert_int_eq(range_do(&fx, BLK_T_DISCARD, 8, 16, 0), BLK_S_OK);
-	ck_assert_uint_eq(fx.disk->nlog, 1);
-	op = &fx.disk->log[0];
-	ck_assert_uint_eq(op->op, VDEV_DISK_DISCARD);
-	ck_assert_uint_eq(op->offset, 8 * 512);
-	ck_assert_uint_eq(op->len, 16 * 512);
-	CLAUSE("blk/op/D6");
-	ck_assert_int_eq(range_do(&fx, BLK_T_DISCARD, 8, 16, 1), BLK_S_UNSUPP);
-	CLAUSE("blk/op/D5");
-	ck_assert_uint_eq(fx.disk->nlog, 1);
-	ck_assert_uint_eq(discarded(&fx), 16 * 512);
-	fx_stop(&fx);
-}
-END_TEST
-
-START_TEST(unknown_flags_are_unsupported)
-{
-	static const uint32_t types[] = {BLK_T_DISCARD, BLK_T_WRITE_ZEROES, BLK_T_SECURE_ERASE};
-	struct blk_fx fx;
-	uint8_t two[32];
-
-	fx_start(&fx, _i, NULL);
-	for (unsigned t = 0; t < 3; t++) {
-		for (unsigned bit = 1; bit < 32; bit++)
-			ck_assert_int_eq(range_do(&fx, types[t], 0, 8, 1u << bit), BLK_S_UNSUPP);
-		/* In the second segment: the first is not carried out either. */
-		fx_range(two, 0, 8, 0);
-		fx_range(two + 16, 8, 8, 2);
-		ck_assert_int_eq(ranges_do(&fx, types[t], two, 32), BLK_S_UNSUPP);
-		/* A flag counts more than a bad range. */
-		fx_range(two, 1 << 20, 8, 0);
-		ck_assert_int_eq(ranges_do(&fx, types[t], two, 32), BLK_S_UNSUPP);
-	}
-	ck_assert_int_eq(range_do(&fx, BLK_T_SECURE_ERASE, 0, 8, 1), BLK_S_UNSUPP);
-	CLAUSE("blk/op/D4");
-	ck_assert_uint_eq(fx.disk->nlog, 0);
-	fx_stop(&fx);
-}
-END_TEST
-
-START_TEST(zeroes_are_written)
-{
-	struct blk_fx fx;
-
-	fx_start(&fx, _i, NULL);
-	memset(fx.disk->data, 0xff, 1 << 20);
-	ck_assert_int_eq(range_do(&fx, BLK_T_WRITE_ZEROES, 4, 8, 0), BLK_S_OK);
-	ck_assert_uint_eq(fx.disk->log[0].flags & VDEV_DISK_UNMAP, 0);
-	ck_assert_int_eq(range_do(&fx, BLK_T_WRITE_ZEROES, 100, 8, 1), BLK_S_OK);
-	ck_assert_uint_eq(fx.disk->log[1].flags & VDEV_DISK_UNMAP, VDEV_DISK_UNMAP);
-	CLAUSE("blk/op/D7");
-	memset(a, 0, 4096);
-	ck_assert_int_eq(fx_read(&fx, 4, b, 4096), BLK_S_OK);
-	ck_assert_mem_eq(a, b, 4096);
-	ck_assert_int_eq(fx_read(&fx, 100, b, 4096), BLK_S_OK);
-	ck_assert_mem_eq(a, b, 4096);
-	CLAUSE("blk/op/D8");
-	ck_assert_uint_eq(fx.disk->data[3 * 512 + 511], 0xff);
-	ck_assert_uint_eq(fx.disk->data[12 * 512], 0xff);
-	ck_assert_int_eq(range_do(&fx, BLK_T_SECURE_ERASE, 200, 8, 0), BLK_S_OK);
-	ck_assert_uint_eq(slow_disk_count(fx.disk, VDEV_DISK_SECURE_ERASE), 1);
-	ck_assert_uint_eq(discarded(&fx), 3 * 8 * 512);
-	fx_stop(&fx);
-}
-END_TEST
-
-START_TEST(segments_are_done_in_turn)
-{
-	struct fx_req *r = new_req(BLK_T_WRITE_ZEROES);
-	uint8_t s[17 * 16];
-	struct blk_fx fx;
-	uint32_t n = 0;
-
-	fx_start(&fx, _i, NULL);
-	memset(fx.disk->data, 0xff, 1 << 20);
-	for (unsigned i = 0; i < 16; i++)
-		n += fx_range(s + n, i * 16, i == 5 ? 0 : 8, i & 1);
-	r->out = s;
-	r->out_len = n;
-	r->cut_out = (uint32_t[]){16, 5, 20, 100, 0};
-	ck_assert_int_eq(fx_do(&fx, 0, r), BLK_S_OK);
-	ck_assert_uint_eq(fx.disk->nlog, 15); /* one was empty */
-	for (unsigned i = 0; i < 15; i++) {
-		ck_assert_uint_eq(fx.disk->log[i].offset, (i < 5 ? i : i + 1) * 16 * 512);
-		ck_assert_uint_eq(fx.disk->log[i].flags, (i < 5 ? i : i + 1) & 1 ? VDEV_DISK_UNMAP : 0);
-	}
-	for (unsigned i = 0; i < 16; i++) {
-		ck_assert_uint_eq(fx.disk->data[i * 16 * 512], i == 5 ? 0xff : 0);
-		ck_assert_uint_eq(fx.disk->data[(i * 16 + 8) * 512], 0xff);
-	}
-	/* The third fails: those after it are left alone, and its status is the request's. */
-	slow_disk_clear(fx.disk);
-	slow_disk_fail(fx.disk, VIRTQ_EIO, 0);
-	fx.disk->fail_after = 2;
-	ck_assert_int_eq(fx_do(&fx, 0, r), BLK_S_IOERR);
-	ck_assert_uint_eq(fx.disk->nlog, 3);
-	slow_disk_fail(fx.disk, 0, 0);
-	/* One more than max_write_zeroes_seg, and lengths that are no segments. */
-	slow_disk_clear(fx.disk);
-	fx_range(s + n, 1, 1, 0);
-	ck_assert_int_eq(ranges_do(&fx, BLK_T_WRITE_ZEROES, s, n + 16), BLK_S_IOERR);
-	ck_assert_int_eq(ranges_do(&fx, BLK_T_DISCARD, s, 15), BLK_S_IOERR);
-	ck_assert_int_eq(ranges_do(&fx, BLK_T_DISCARD, s, 17), BLK_S_IOERR);
-	ck_assert_int_eq(ranges_do(&fx, BLK_T_SECURE_ERASE, s, 0), BLK_S_IOERR);
-	ck_assert_uint_eq(fx.disk->nlog, 0);
-	ck_assert_uint_eq(discarded(&fx), 15 * 8 * 512); /* of the request that ended well */
-	free(r);
-	fx_stop(&fx);
-}
-END_TEST
-
-START_TEST(segments_are_checked_before_any_is_done)
-{
-	struct fx_config cfg = {.bytes = 4u << 20};
-	struct blk_fx fx;
-	uint8_t s[32];
-
-	fx_start(&fx, _i, &cfg); /* 8192 sectors */
-	fx_range(s, 0, 8, 0);
-	fx_range(s + 16, 8190, 3, 0);
-	ck_assert_int_eq(ranges_do(&fx, BLK_T_DISCARD, s, 32), BLK_S_IOERR);
-	fx_range(s + 16, UINT64_MAX, 2, 0);
-	ck_assert_int_eq(ranges_do(&fx, BLK_T_WRITE_ZEROES, s, 32), BLK_S_IOERR);
-	fx_range(s + 16, 0, UINT32_MAX, 0);
-	ck_assert_int_eq(ranges_do(&fx, BLK_T_SECURE_ERASE, s, 32), BLK_S_IOERR);
-	fx_range(s + 16, UINT64_MAX / 512 + 1, 1, 0);
-	ck_assert_int_eq(ranges_do(&fx, BLK_T_WRITE_ZEROES, s, 32), BLK_S_IOERR);
-	ck_assert_uint_eq(fx.disk->nlog, 0);
-	fx_range(s, 8000, 192, 0);
-	ck_assert_int_eq(ranges_do(&fx, BLK_T_WRITE_ZEROES, s, 16), BLK_S_OK);
-	fx_range(s, 5, 0, 0);
-	ck_assert_int_eq(ranges_do(&fx, BLK_T_WRITE_ZEROES, s, 16), BLK_S_OK);
-	ck_assert_uint_eq(fx.disk->nlog, 1);
-	fx_stop(&fx);
-}
-END_TEST
-
 START_TEST(feature_off_means_type_refused)
 {
 	struct fx_config cfg = {.refuse = 1u << VDEV_BLK_F_DISCARD | 1u << VDEV_BLK_F_WRITE_ZEROES |
@@ -558,9 +386,9 @@ START_TEST(feature_off_means_type_refused)
 	struct blk_fx fx;
 
 	fx_start(&fx, _i, &cfg);
-	ck_assert_int_eq(range_do(&fx, BLK_T_DISCARD, 0, 8, 0), BLK_S_UNSUPP);
-	ck_assert_int_eq(range_do(&fx, BLK_T_WRITE_ZEROES, 0, 8, 0), BLK_S_UNSUPP);
-	ck_assert_int_eq(range_do(&fx, BLK_T_SECURE_ERASE, 0, 8, 0), BLK_S_UNSUPP);
+	ck_assert_int_eq(fx_range_do(&fx, BLK_T_DISCARD, 0, 8, 0), BLK_S_UNSUPP);
+	ck_assert_int_eq(fx_range_do(&fx, BLK_T_WRITE_ZEROES, 0, 8, 0), BLK_S_UNSUPP);
+	ck_assert_int_eq(fx_range_do(&fx, BLK_T_SECURE_ERASE, 0, 8, 0), BLK_S_UNSUPP);
 	ck_assert_int_eq(fx_plain(&fx, BLK_T_FLUSH), BLK_S_UNSUPP);
 	ck_assert_uint_eq(fx.disk->nlog, 0);
 	fx_stop(&fx);
@@ -631,9 +459,9 @@ START_TEST(mem_and_null_disks_serve)
 		memset(a, 0, 8192);
 	ck_assert_mem_eq(a, b, 8192);
 	ck_assert_int_eq(fx_plain(&fx, BLK_T_FLUSH), BLK_S_OK);
-	ck_assert_int_eq(range_do(&fx, BLK_T_WRITE_ZEROES, 16, 8, 0), BLK_S_OK);
-	ck_assert_int_eq(range_do(&fx, BLK_T_DISCARD, 1024, 8, 0), BLK_S_OK);
-	ck_assert_int_eq(range_do(&fx, BLK_T_SECURE_ERASE, 24, 8, 0),
+	ck_assert_int_eq(fx_range_do(&fx, BLK_T_WRITE_ZEROES, 16, 8, 0), BLK_S_OK);
+	ck_assert_int_eq(fx_range_do(&fx, BLK_T_DISCARD, 1024, 8, 0), BLK_S_OK);
+	ck_assert_int_eq(fx_range_do(&fx, BLK_T_SECURE_ERASE, 24, 8, 0),
 	                 _i == 0 ? BLK_S_OK : BLK_S_UNSUPP);
 	ck_assert_int_eq(fx_read(&fx, 16, b, 8192), BLK_S_OK);
 	memset(a, 0, 8192);
@@ -764,11 +592,6 @@ void test_suites(SRunner *runner)
 		&short_serials_are_padded,
 		&get_lifetime_tells_what_the_disk_reports,
 		&lifetime_needs_metrics,
-		&discards_reach_the_disk,
-		&unknown_flags_are_unsupported,
-		&zeroes_are_written,
-		&segments_are_done_in_turn,
-		&segments_are_checked_before_any_is_done,
 		&feature_off_means_type_refused,
 		&without_room_for_a_status_nothing_is_written,
 	};

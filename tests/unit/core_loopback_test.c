@@ -373,11 +373,14 @@ START_TEST(chains_are_sliced)
 		ck_assert_int_eq(vdev_chain_slice(&c, write, 1, UINT64_MAX, out, 7), VIRTQ_EINVAL);
 		ck_assert_int_eq(vdev_chain_slice(&c, write, UINT64_MAX, 2, out, 7), VIRTQ_EINVAL);
 		ck_assert_int_eq(vdev_chain_slice(&c, write, 0, part, out, 2), VIRTQ_ENOSPC);
+		ck_assert_int_eq(vdev_chain_slice(&c, write, 0, part + 1, out, 2), VIRTQ_EINVAL);
 	}
 	ck_assert_int_eq(vdev_chain_slice(&c, 0, 4, 8, out, 7), 2);
 	ck_assert_ptr_eq(out[0].base, (uint8_t *)iov[1].base + 3);
 	ck_assert_uint_eq(out[0].len, 4);
 	ck_assert_ptr_eq(out[1].base, iov[2].base);
+	c.read_bytes++; /* of a model that can't count */
+	ck_assert_int_eq(vdev_chain_slice(&c, 0, 0, 25, out, 7), VIRTQ_EINVAL);
 }
 END_TEST
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Queues of the core: start, serve, stall, break, stop, reset; and what a model may do wrong. */
+/* Queues of the core: start, serve, stall, break, stop, reset. */
 #include <string.h>
 
 #include "check_main.h"
@@ -480,44 +480,6 @@ START_TEST(a_hostile_ring_breaks_one_queue)
 }
 END_TEST
 
-/* Completes each request twice, and once more with a length beyond its room. */
-static uint32_t broken_process(void *model, struct vdev_queue *q, const struct virtq_chain *chains,
-                               uint32_t n)
-{
-	struct vdev_done done = {.written = UINT32_MAX};
-
-	(void)model;
-	for (uint32_t i = 0; i < n; i++) {
-		vdev_queue_complete(q, &chains[i], &done);
-		vdev_queue_complete(q, &chains[i], &done);
-	}
-	return 0; /* and claims to have taken none */
-}
-
-START_TEST(a_model_that_errs_harms_itself_only)
-{
-	struct fixture f;
-	struct vdev *v;
-	struct vdev_model_ops ops = {.size = sizeof(ops), .name = "errs", .process = broken_process};
-	struct vdev_model m = {.size = sizeof(m), .ops = &ops, .nqueues = 1, .queue_max = 16};
-	struct vdev_loopback *l;
-
-	fixture_init(&f, _i, 1);
-	ck_assert_int_eq(vdev_new(&v, &f.env, &m), 0);
-	ck_assert_int_eq(vdev_loopback_new(&l, &f.env, v, &f.cfg), 0);
-	ck_assert_int_eq(vdev_loopback_start(l), 0);
-	for (int i = 0; i < 40; i++) {
-		uint8_t in[4];
-
-		ck_assert_int_eq(vdev_loopback_request(l, 0, "abcd", 4, in, 4), 4);
-	}
-	ck_assert_uint_gt(f.logs, 0);
-	vdev_loopback_free(l);
-	ck_assert_int_eq(vdev_free(v), 0);
-	fixture_fini(&f);
-}
-END_TEST
-
 /* From inside the interrupt, as a guest on another processor would. */
 static void add_more(struct fixture *f, unsigned q)
 {
@@ -618,7 +580,6 @@ void test_suites(SRunner *runner)
 	tcase_add_loop_test(tc, held_requests_complete_in_any_order, 0, LAYOUTS);
 	tcase_add_loop_test(tc, a_fault_breaks_one_queue, 0, LAYOUTS);
 	tcase_add_test(tc, a_hostile_ring_breaks_one_queue);
-	tcase_add_loop_test(tc, a_model_that_errs_harms_itself_only, 0, LAYOUTS);
 	tcase_add_loop_test(tc, a_kick_from_inside_an_interrupt_is_not_lost, 0, LAYOUTS);
 	tcase_add_loop_test(tc, a_reset_from_inside_an_interrupt, 0, LAYOUTS);
 	tcase_add_loop_test(tc, fds_and_arming, 0, LAYOUTS);

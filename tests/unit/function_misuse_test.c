@@ -76,6 +76,10 @@ static const struct vdev_function_ops ops = {.size = sizeof(ops),
 /* A device that has nothing optional. */
 static const struct vdev_function_ops bare = {.size = sizeof(bare), .name = "bare"};
 
+/* One that names registers and has none. */
+static const struct vdev_function_ops hollow = {
+	.size = sizeof(hollow), .name = "hollow", .nregions = 1, .regions = regions};
+
 static struct plain p;
 static struct state_buffer state;
 
@@ -149,6 +153,9 @@ START_TEST(registers_outside_are_not_touched)
 	ck_assert_int_eq(vdev_function_access(&p.fn, 0, 0, 0, buf, REGION), 0);
 	end();
 	init(&bare);
+	ck_assert_int_eq(vdev_function_access(&p.fn, 0, 0, 0, buf, 1), VIRTQ_EINVAL);
+	end();
+	init(&hollow);
 	ck_assert_int_eq(vdev_function_access(&p.fn, 0, 0, 0, buf, 1), VIRTQ_EINVAL);
 	end();
 }
@@ -265,13 +272,22 @@ START_TEST(operations_under_way)
 }
 END_TEST
 
-/* Models that lack what the core calls. */
+static void *no_memory(void *ctx, size_t bytes)
+{
+	(void)ctx;
+	(void)bytes;
+	return NULL;
+}
+
+/* Models that lack what the core calls, which is said before memory is asked for. */
 START_TEST(models_must_be_whole)
 {
+	struct vdev_env env = *vdev_env_hosted();
 	struct vdev_model_ops o;
 	struct vdev_model m;
 	struct vdev *v = NULL;
 
+	env.alloc = no_memory;
 	for (int i = 0; i < 4; i++) {
 		o = (struct vdev_model_ops){.size = sizeof(o), .name = "model", .process = process};
 		m = (struct vdev_model){.size = sizeof(m), .ops = &o};
@@ -283,7 +299,7 @@ START_TEST(models_must_be_whole)
 			o.size = offsetof(struct vdev_model_ops, process);
 		if (i == 3)
 			o.process = NULL;
-		ck_assert_int_eq(vdev_new(&v, vdev_env_hosted(), &m), VIRTQ_EINVAL);
+		ck_assert_int_eq(vdev_new(&v, &env, &m), VIRTQ_EINVAL);
 	}
 	ck_assert_ptr_null(v);
 }
