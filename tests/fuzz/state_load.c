@@ -218,6 +218,22 @@ static void made(const uint8_t *data, size_t size, const struct vdev_env *env,
 	HOLDS(vdev_free(s.echo.v) == 0);
 }
 
+/* Rings full of what the state itself is made of. */
+static void fill(uint8_t *ram, size_t bytes)
+{
+	size_t n = input.len < bytes ? input.len : bytes;
+
+	if (n == 0) {
+		memset(ram, 0, bytes);
+		return;
+	}
+	memcpy(ram, input.bytes, n);
+	for (size_t part; n < bytes; n += part) {
+		part = n < bytes - n ? n : bytes - n; /* n is a multiple of the input's length here */
+		memcpy(ram + n, ram, part);
+	}
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	const struct vdev_env env = {.size = sizeof(env), .alloc = env_alloc, .free = env_release};
@@ -234,9 +250,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		state_reseal(input.bytes, input.len);
 	region.host = malloc(RAM);
 	HOLDS(region.host != NULL);
-	/* Rings full of what the state itself is made of. */
-	for (size_t i = 0; i < RAM; i++)
-		((uint8_t *)region.host)[i] = input.len > 0 ? input.bytes[i % input.len] : 0;
+	fill(region.host, RAM);
 	HOLDS(virtq_mem_init(&mem, &region, 1) == 0);
 	HOLDS(echo_new(&echo, &env, QUEUES, 64) == 0);
 	HOLDS(vdev_function_set_mem(vdev_function(echo.v), &mem) == 0);

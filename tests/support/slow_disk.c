@@ -33,6 +33,9 @@ static void set_timer(struct slow_disk *d, struct slow_channel *c)
 	for (unsigned i = 0; i < d->nheld; i++)
 		if (d->held[i].channel == c && d->held[i].due < due)
 			due = d->held[i].due;
+	if (due == NEVER && !c->armed)
+		return;
+	c->armed = due != NEVER;
 	if (due != NEVER) {
 		t.it_value.tv_sec = (time_t)(due / 1000000000u);
 		t.it_value.tv_nsec = (long)(due % 1000000000u);
@@ -121,6 +124,7 @@ static int slow_open(struct vdev_disk *disk, unsigned n, struct vdev_disk_channe
 	c->channel.disk = disk;
 	c->fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
 	must(c->fd >= 0);
+	c->armed = 0;
 	pthread_mutex_unlock(&d->lock);
 	*out = &c->channel;
 	return 0;

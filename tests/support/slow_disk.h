@@ -36,6 +36,7 @@ struct slow_channel {
 	struct vdev_disk_channel channel; /* first */
 	int fd;
 	int open;
+	int armed; /* fd has a time, past or to come */
 };
 
 struct slow_disk {

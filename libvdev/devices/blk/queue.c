@@ -78,21 +78,22 @@ int blk_queue_start(void *model, struct vdev_queue *q)
 	uint32_t nblocks = nreq < BLK_BLOCKS ? nreq : BLK_BLOCKS;
 	uint32_t block_len = sync ? pieces : 2 * pieces;
 	struct blk_queue *bq;
-	size_t bytes;
+	size_t bytes, blocks;
 	int rc;
 
 	if (sync)
 		nblocks = 1;
 	if (block_len <= BLK_INLINE)
 		nblocks = 0;
-	bytes = sizeof(*bq) + nreq * sizeof(struct blk_req) +
-	        (size_t)nblocks * block_len * sizeof(struct virtq_iov);
+	bytes = sizeof(*bq) + nreq * sizeof(struct blk_req);
 	if (sync)
 		bytes += VDEV_BURST * sizeof(struct blk_quick);
+	blocks = (size_t)nblocks * block_len * sizeof(struct virtq_iov);
+	bytes += blocks;
 	bq = b->env.alloc(b->env.ctx, bytes);
 	if (bq == NULL)
 		return VIRTQ_ENOMEM;
-	memset(bq, 0, bytes);
+	memset(bq, 0, bytes - blocks); /* blocks are written before they are read */
 	bq->b = b;
 	bq->q = q;
 	bq->disk_ops = b->disk_ops;
