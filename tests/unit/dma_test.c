@@ -429,7 +429,7 @@ START_TEST(dma_misuse)
 {
 	uint64_t scratch[64];
 	struct virtq_dev vq;
-	struct virtq_iov iov;
+	struct virtq_iov iov[64];
 	struct virtq_dev_config cfg = {
 		.size = sizeof(cfg), .dma_window = 4, .scratch = scratch, .scratch_bytes = sizeof(scratch)};
 
@@ -447,9 +447,14 @@ START_TEST(dma_misuse)
 	cfg.dma_window = 4;
 	mem.ops.write = NULL;
 	ck_assert_uint_eq(virtq_dev_bytes(&cfg), 0);
-	ck_assert_int_eq(virtq_dev_pop(&ring.dev, chains, 1, &iov, 1), VIRTQ_EINVAL);
+	ck_assert_uint_le(virtq_dev_max_iov(&ring.dev), 64);
+	ck_assert_int_eq(virtq_dev_pop(&ring.dev, chains, 1, iov, 64), VIRTQ_EINVAL);
 	ck_assert_int_eq(virtq_dev_pop_seg(&ring.dev, chains, 1, ring.seg, 1), VIRTQ_EINVAL);
 	ck_assert_int_eq(virtq_dev_set_mem(&ring.dev, &guest.mem), VIRTQ_EINVAL);
+	ck_assert_int_eq(virtq_dev_renew(&ring.dev), VIRTQ_EINVAL);
+	ck_assert_int_eq(virtq_dev_unmap(&ring.dev, NULL), VIRTQ_EINVAL);
+	ck_assert_int_eq(virtq_dev_unmap(&ring.dev, &guest.mem), VIRTQ_EINVAL);
+	ck_assert_int_eq(pop_wait(1), 0); /* it goes on */
 	tear_down();
 }
 END_TEST

@@ -380,9 +380,13 @@ END_TEST
 
 static void expect_broken(struct rig *rig)
 {
+	const size_t bytes = virtq_drv_ring_bytes(rig->ring.size, &rig->ring.features);
 	struct virtq_seg seg = {0x1000, 16};
 	struct virtq_done done;
+	uint8_t before[1024];
 
+	ck_assert_uint_le(bytes, sizeof(before));
+	memcpy(before, rig->ring.desc, bytes);
 	ck_assert_int_eq(virtq_drv_take(rig->drv, &done, 1), VIRTQ_EBROKEN);
 	ck_assert_int_eq(virtq_drv_take(rig->drv, &done, 1), VIRTQ_EBROKEN);
 	ck_assert_int_eq(virtq_drv_add(rig->drv, &seg, 1, 0, NULL), VIRTQ_EBROKEN);
@@ -390,6 +394,7 @@ static void expect_broken(struct rig *rig)
 	ck_assert_int_eq(virtq_drv_should_kick(rig->drv), 0);
 	virtq_drv_publish(rig->drv);
 	virtq_drv_disarm(rig->drv);
+	ck_assert_mem_eq(rig->ring.desc, before, bytes); /* nothing is written any more */
 }
 
 START_TEST(an_id_outside_of_the_ring_breaks)
@@ -644,5 +649,6 @@ void test_suites(SRunner *runner)
 	suite_add_tcase(suite, tc);
 	suite_add_tcase(suite, driver_split_case());
 	suite_add_tcase(suite, driver_packed_case());
+	suite_add_tcase(suite, driver_rewind_case());
 	srunner_add_suite(runner, suite);
 }

@@ -41,5 +41,6 @@ extern const unsigned layouts[2]; /* a feature that picks the layout: VERSION_1 
 
 TCase *driver_split_case(void);
 TCase *driver_packed_case(void);
+TCase *driver_rewind_case(void);
 
 #endif

@@ -211,7 +211,9 @@ START_TEST(invalidate_forgets)
 	virtq_dev_invalidate(&ring.dev, DATA - 1, 2);
 	one(DATA, GIB, 1);
 	page[0].len = 0;
+	cache[ENTRIES - 1] = (struct virtq_xlat){.iova = UINT64_MAX, .len = 1, .perm = 3};
 	virtq_dev_invalidate(&ring.dev, 0, UINT64_MAX);
+	ck_assert_uint_eq(cache[ENTRIES - 1].len, 0); /* everything, the last byte too */
 	offer(DATA, 16, 0);
 	broken();
 	tear_down();
@@ -253,6 +255,43 @@ START_TEST(xlat_cuts_at_pages)
 	ck_assert_ptr_eq(c.iov[0].base, guest_at(&guest, GIB, 24));
 	ck_assert_ptr_eq(c.iov[1].base, guest_at(&guest, GIB + 2 * PAGE, 40));
 	give_back(&c);
+	tear_down();
+}
+END_TEST
+
+/* A table that is not known yet, or not at all; its address would be that of other memory. */
+START_TEST(xlat_of_a_table)
+{
+	struct virtq_chain c;
+
+	set_up(_i, ENTRIES);
+	page[1].iova = GIB + MIB;
+	raw_table(&ring, page[1].gpa, 0, DATA, 24, 0, 0);
+	raw_table(&ring, page[1].iova, 0, DATA, 48, 0, 0);
+	later = 1;
+	offer(page[1].iova, 16, VIRTQ_DESC_INDIRECT);
+	ck_assert_int_eq(pop(&c), VIRTQ_EAGAIN);
+	ck_assert_int_eq(pop(&c), 1);
+	ck_assert_uint_eq(c.read_bytes, 24);
+	give_back(&c);
+	page[1].len = 0;
+	virtq_dev_invalidate(&ring.dev, 0, UINT64_MAX);
+	offer(page[1].iova, 16, VIRTQ_DESC_INDIRECT);
+	broken();
+	tear_down();
+}
+END_TEST
+
+/* Half of a table is before the end of the addresses; what would be its other half is memory. */
+START_TEST(table_over_the_end)
+{
+	set_up(_i, ENTRIES);
+	page[0].iova = UINT64_MAX - PAGE + 1;
+	page[1].iova = 0;
+	raw_table(&ring, page[0].gpa + PAGE - 16, 0, DATA + 2 * PAGE, 24, VIRTQ_DESC_NEXT, 1);
+	raw_table(&ring, page[1].gpa, 0, DATA + 2 * PAGE, 24, 0, 0);
+	offer(UINT64_MAX - 15, 32, VIRTQ_DESC_INDIRECT);
+	broken();
 	tear_down();
 }
 END_TEST
@@ -475,6 +514,8 @@ TCase *mem_queue_tests(void)
 	tcase_add_loop_test(tc, xlat_permission, 0, 2);
 	tcase_add_loop_test(tc, invalidate_forgets, 0, 2);
 	tcase_add_loop_test(tc, xlat_cuts_at_pages, 0, 2);
+	tcase_add_loop_test(tc, xlat_of_a_table, 0, 2);
+	tcase_add_loop_test(tc, table_over_the_end, 0, 2);
 	tcase_add_loop_test(tc, xlat_of_the_ring, 0, 2);
 	tcase_add_loop_test(tc, ring_is_let_go_of, 0, 2);
 	tcase_add_loop_test(tc, older_chains_are_told_apart, 0, 2);

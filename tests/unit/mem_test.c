@@ -226,6 +226,23 @@ START_TEST(regions_are_checked)
 }
 END_TEST
 
+/* Addresses end; they don't go on at 0, though there is memory, too. */
+START_TEST(nothing_goes_over_the_end)
+{
+	const struct virtq_region both[] = {{.gpa = 0, .len = PAGE, .host = left},
+	                                    {.gpa = TOP, .len = PAGE, .host = top}};
+	uint8_t buf[16] = {0};
+	struct virtq_iov v[4];
+
+	ck_assert_int_eq(virtq_mem_init(&mem, both, 2), 0);
+	ck_assert_int_eq(virtq_mem_map(&mem, UINT64_MAX - 7, 8, 0, v, 4), 1);
+	ck_assert_int_eq(virtq_mem_map(&mem, UINT64_MAX - 7, 9, 0, v, 4), VIRTQ_EFAULT);
+	ck_assert_int_eq(virtq_mem_read(&mem, UINT64_MAX - 7, buf, 9), VIRTQ_EFAULT);
+	ck_assert_int_eq(virtq_mem_write(&mem, UINT64_MAX - 7, buf, 9), VIRTQ_EFAULT);
+	ck_assert_int_eq(virtq_mem_write(&mem, UINT64_MAX - 7, buf, 8), 0);
+}
+END_TEST
+
 START_TEST(map_of_nothing)
 {
 	uint8_t byte = 1;
@@ -428,6 +445,7 @@ void test_suites(SRunner *runner)
 	tcase_add_loop_test(tc, read_is_whole_or_zero, 0, 2);
 	tcase_add_loop_test(tc, write_is_whole_or_nothing, 0, 2);
 	tcase_add_test(tc, regions_are_checked);
+	tcase_add_test(tc, nothing_goes_over_the_end);
 	tcase_add_test(tc, map_of_nothing);
 	tcase_add_test(tc, last_reference_releases);
 	suite_add_tcase(s, tc);
