@@ -28,11 +28,11 @@ static const struct {
 	double most;
 } ceilings[] = {
 	/* Device, disk and completion, in bursts of 32: all but the ring. */
-	{{"--disk", "void"}, "vdev__blk_process", 115},
-	{{"--disk", "void", "--write"}, "vdev__blk_process", 120},
+	{{"--disk", "void"}, "vdev__blk_process", 102},
+	{{"--disk", "void", "--write"}, "vdev__blk_process", 107},
 	/* The ring too. */
-	{{"--disk", "void"}, "device_side", 560},
-	{{"--disk", "void", "--packed"}, "device_side", 720},
+	{{"--disk", "void"}, "device_side", 470},
+	{{"--disk", "void", "--packed"}, "device_side", 645},
 };
 
 static int64_t count(unsigned i, const char *requests)

@@ -114,7 +114,8 @@ struct blk_queue {
 	struct vdev_queue *q;
 	struct vdev_disk_channel *channel;
 	const struct vdev_disk_ops *disk_ops;
-	struct blk_quick *quick; /* sync: VDEV_BURST of them */
+	struct blk_quick *quick;                    /* sync: VDEV_BURST of them, */
+	struct vdev_disk_io *quick_ios[VDEV_BURST]; /* and what of each is submitted */
 	struct blk_req *free;
 	struct blk_req *next_first; /* to be submitted once submit or poll has returned */
 	struct blk_req **next_last;
@@ -188,6 +189,40 @@ static inline uint64_t blk_get64(const uint8_t *p)
 	return blk_get32(p) | (uint64_t)blk_get32(p + 4) << 32;
 }
 /* @} */
+
+/* Where requests may lie, as it is now. */
+struct blk_bounds {
+	uint64_t sectors;
+	uint32_t block_bytes; /* of a logical block, less 1 */
+};
+
+static inline struct blk_bounds blk_bounds(const struct blk_device *b)
+{
+	return (struct blk_bounds){blk_get(&b->sectors), b->block_mask << 9 | 511};
+}
+
+/* Whether bytes from this sector on are whole blocks within the capacity; 0 bytes too, up to its end. */
+static inline int blk_within(const struct blk_bounds *b, uint64_t sector, uint64_t bytes)
+{
+	return sector <= b->sectors && bytes <= (b->sectors - sector) << 9 &&
+	       ((sector << 9 | bytes) & b->block_bytes) == 0;
+}
+
+/* Whether that is an IN or OUT that moves data. */
+static inline int blk_moves(const struct blk_bounds *b, uint64_t sector, uint32_t bytes)
+{
+	return bytes != 0 && blk_within(b, sector, bytes);
+}
+
+/* A transfer; its pieces are the caller's to set. */
+static inline void blk_io_set(struct vdev_disk_io *io, uint8_t op, uint8_t flags, uint64_t sector,
+                              uint32_t bytes)
+{
+	io->op = op;
+	io->flags = flags;
+	io->offset = sector << 9;
+	io->len = bytes;
+}
 
 /* What was read of guest memory stays as it was read: the compiler may not read it again. */
 #define blk_fix(x) __asm__ volatile("" : "+r"(x))

@@ -41,8 +41,10 @@ static void carve(struct blk_queue *bq, uint32_t nreq, uint32_t nblocks)
 	if (bq->sync) {
 		bq->quick = (struct blk_quick *)(r + nreq);
 		block = (char *)(bq->quick + VDEV_BURST);
-		for (uint32_t i = 0; i < VDEV_BURST; i++)
+		for (uint32_t i = 0; i < VDEV_BURST; i++) {
 			bq->quick[i].io.done = blk_quick_done;
+			bq->quick_ios[i] = &bq->quick[i].io;
+		}
 	}
 
 	for (uint32_t i = nreq; i-- > 0;) {

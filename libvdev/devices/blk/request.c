@@ -130,13 +130,6 @@ static inline int admitted(struct blk_queue *bq, uint64_t bytes)
 	return blk_limit_take(&b->limit, b->env.now(b->env.ctx), bytes, &bq->deadline);
 }
 
-static int in_range(const struct blk_device *b, uint64_t sector, uint64_t n)
-{
-	uint64_t capacity = blk_get(&b->sectors);
-
-	return sector <= capacity && n <= capacity - sector && ((sector | n) & b->block_mask) == 0;
-}
-
 /* Pieces of the payload that are the chain's own as they are: how many; 0: they have to be cut. */
 static inline uint32_t whole_pieces(const struct virtq_chain *c, int out)
 {
@@ -152,14 +145,14 @@ static inline enum begun begin_data(struct blk_queue *bq, const struct virtq_cha
 	const struct blk_device *b = bq->b;
 	int write = h->type == BLK_T_OUT;
 	uint32_t bytes = write ? c->read_bytes - BLK_HEADER : c->write_bytes - 1;
+	const struct blk_bounds bounds = blk_bounds(b);
 	uint32_t whole, most;
 	struct virtq_iov *room;
 	struct blk_req *r;
 	int n;
 
-	if (unlikely((bytes & 511) != 0 || !in_range(b, h->sector, bytes >> 9) ||
-	             (write && b->readonly) || bytes == 0)) {
-		int good = bytes == 0 && in_range(b, h->sector, 0) && !(write && b->readonly);
+	if (unlikely(!blk_moves(&bounds, h->sector, bytes) || (write && b->readonly))) {
+		int good = bytes == 0 && blk_within(&bounds, h->sector, 0) && !(write && b->readonly);
 
 		if (!admitted(bq, 0))
 			return BEGUN_NOT_NOW;
@@ -186,10 +179,8 @@ static inline enum begun begin_data(struct blk_queue *bq, const struct virtq_cha
 		r->io.iov = room;
 		r->io.niov = (uint32_t)n;
 	}
-	r->io.op = write ? VDEV_DISK_WRITE : VDEV_DISK_READ;
-	r->io.flags = write && blk_get(&b->through) ? VDEV_DISK_FUA : 0;
-	r->io.offset = h->sector << 9;
-	r->io.len = bytes;
+	blk_io_set(&r->io, write ? VDEV_DISK_WRITE : VDEV_DISK_READ,
+	           write && blk_get(&b->through) ? VDEV_DISK_FUA : 0, h->sector, bytes);
 	r->bytes = bytes;
 	r->type = (uint8_t)h->type;
 	r->range = 0;
@@ -229,6 +220,7 @@ static int next_op(struct blk_req *r)
 static uint8_t read_ranges(const struct blk_device *b, const struct virtq_chain *c, uint32_t type,
                            struct blk_range *ranges, uint32_t n)
 {
+	const struct blk_bounds bounds = blk_bounds(b);
 	uint8_t bytes[BLK_RANGES * BLK_RANGE];
 	uint8_t code = BLK_S_OK;
 
@@ -242,7 +234,7 @@ static uint8_t read_ranges(const struct blk_device *b, const struct virtq_chain 
 
 		if (flags > (type == BLK_T_WRITE_ZEROES))
 			return BLK_S_UNSUPP;
-		if (count > BLK_RANGE_MAX || !in_range(b, sector, count)) {
+		if (count > BLK_RANGE_MAX || !blk_within(&bounds, sector, (uint64_t)count << 9)) {
 			code = BLK_S_IOERR;
 			continue;
 		}
