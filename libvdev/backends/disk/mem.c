@@ -13,8 +13,11 @@ struct mem_disk {
 	struct vdev_env env;
 	uint8_t *base;
 	uint64_t bytes;
-	int owned;
+	void *owned; /* what base lies in, if that is ours */
 };
+
+/* Blocks of a disk lie like pages, whatever the allocator gives: copies to other places take a fifth longer. */
+enum { ALIGN = 4096 };
 
 static void mem_info(struct vdev_disk *d, struct vdev_disk_info *out)
 {
@@ -89,8 +92,8 @@ static void mem_destroy(struct vdev_disk *d)
 	struct mem_disk *disk = (struct mem_disk *)d;
 	struct vdev_env env = disk->env;
 
-	if (disk->owned)
-		env.free(env.ctx, disk->base, (size_t)disk->bytes);
+	if (disk->owned != NULL)
+		env.free(env.ctx, disk->owned, (size_t)disk->bytes + ALIGN - 1);
 	env.free(env.ctx, disk, sizeof(*disk));
 }
 
@@ -111,7 +114,7 @@ int vdev_disk_mem_new(struct vdev_disk **out, const struct vdev_env *env, void *
 	struct mem_disk *disk;
 
 	if (out == NULL || env == NULL || env->size < sizeof(*env) || env->alloc == NULL ||
-	    env->free == NULL || bytes == 0 || bytes % 512 != 0 || bytes > SIZE_MAX)
+	    env->free == NULL || bytes == 0 || bytes % 512 != 0 || bytes > SIZE_MAX - ALIGN)
 		return VIRTQ_EINVAL;
 	disk = env->alloc(env->ctx, sizeof(*disk));
 	if (disk == NULL)
@@ -123,12 +126,12 @@ int vdev_disk_mem_new(struct vdev_disk **out, const struct vdev_env *env, void *
 	disk->bytes = bytes;
 	disk->base = base;
 	if (base == NULL) {
-		disk->owned = 1;
-		disk->base = env->alloc(env->ctx, (size_t)bytes);
-		if (disk->base == NULL) {
+		disk->owned = env->alloc(env->ctx, (size_t)bytes + ALIGN - 1);
+		if (disk->owned == NULL) {
 			env->free(env->ctx, disk, sizeof(*disk));
 			return VIRTQ_ENOMEM;
 		}
+		disk->base = (uint8_t *)(((uintptr_t)disk->owned + ALIGN - 1) & ~(uintptr_t)(ALIGN - 1));
 		memset(disk->base, 0, (size_t)bytes);
 	}
 	*out = &disk->disk;
