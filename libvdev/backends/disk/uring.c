@@ -21,7 +21,6 @@
 
 #define REAP      64u
 #define SLOTS     256u
-#define PATIENCE  16u
 #define MAX_FIXED 1024u        /* the kernel's limit on older releases */
 #define FIXED_MAX (1ull << 30) /* bytes of one registered buffer */
 
@@ -172,13 +171,17 @@ static unsigned take(struct uring *u, struct file_channel *self)
 	return n;
 }
 
+/* Empty polls until the workers are let in; and where fewer steps than FEW are in the kernel. */
+enum { PATIENCE = 16, PATIENCE_FEW = 4, FEW = 4 };
+
 /*
  * Nothing has come. What the kernel can't do at once it gives to threads of its own, perhaps on this very processor:
  * whoever polls without a pause keeps them from it.
  */
 static void let_workers_in(struct uring *u)
 {
-	if (++u->empty < PATIENCE)
+	/* Of few steps none is likely to come while we look: who polls more for them only makes them wait. */
+	if (++u->empty < (u->in_kernel < FEW ? PATIENCE_FEW : PATIENCE))
 		return;
 	u->empty = 0;
 	sched_yield();
