@@ -194,6 +194,36 @@ START_TEST(reset_with_requests_out)
 END_TEST
 
 /* Control operations of all kinds under traffic. */
+/* A driver that sees the reset's end goes on at once, and is heard. */
+START_TEST(the_end_of_a_reset)
+{
+	struct virtq_features features;
+	struct vdev_queue_setup setup = {0};
+	struct owner o[1];
+	struct fixture f;
+	unsigned told = 0;
+	uint8_t live;
+
+	begin(&f, o, LAYOUT_SPLIT, 1);
+	virtq_drv_state(vdev_loopback_drv(f.l, 0), &setup.state);
+	vdev_accepted(f.v, &features);
+	live = vdev_status(f.v);
+	for (unsigned long i = test_rounds(300); i > 0; i--) {
+		uint64_t deadline = ms() + 20000;
+
+		told += vdev_set_status(f.v, 0) == VIRTQ_EAGAIN; /* else it ended in the call */
+		while (vdev_status(f.v) != 0)
+			ck_assert_uint_lt(ms(), deadline);
+		ck_assert_int_eq(vdev_set_status(f.v, VIRTQ_STATUS_ACKNOWLEDGE), 0);
+		ck_assert_int_eq(vdev_accept(f.v, &features), 0);
+		ck_assert_int_eq(vdev_set_status(f.v, live), 0);
+		await(&f.done[VDEV_OP_RESET], told);
+		ck_assert_int_eq(vdev_queue_start(f.v, 0, &setup), VIRTQ_EAGAIN);
+	}
+	end(&f, o, 1);
+}
+END_TEST
+
 START_TEST(control_under_traffic)
 {
 	static struct state_buffer b;
@@ -345,6 +375,7 @@ void test_suites(SRunner *runner)
 	tcase_set_timeout(tc, 120);
 	tcase_add_loop_test(tc, requests_by_two_owners, 0, LAYOUTS);
 	tcase_add_loop_test(tc, reset_with_requests_out, 0, LAYOUTS);
+	tcase_add_test(tc, the_end_of_a_reset);
 	tcase_add_loop_test(tc, control_under_traffic, 0, LAYOUTS);
 	tcase_add_loop_test(tc, an_owned_queue_that_cannot_start_is_broken, 0, LAYOUTS);
 	tcase_add_test(tc, configuration_is_read_whole);

@@ -21,9 +21,15 @@ static const struct {
 	[FAN_INVALIDATE] = {POST_INVALIDATE, VDEV_OP_INVALIDATE},
 };
 
+/* Not between a reset's last two stores: whoever saw the status that it leaves finds it ended. */
 int fan_pending(struct vdev *v, enum fan op)
 {
-	return load_acquire(&v->left[op]) != 0;
+	uint32_t left;
+
+	lock_take(&v->lock);
+	left = v->left[op];
+	lock_give(&v->lock);
+	return left != 0;
 }
 
 /* Ask the owner of a queue; where there is none, do it here. */
@@ -67,7 +73,11 @@ static int fan_end(struct vdev *v, enum fan op)
 {
 	int result = fan_over(v, op);
 
+	lock_take(&v->lock);
+	if (op == FAN_RESET)
+		store_release(&v->status, 0); /* status last (2.4) */
 	store_release(&v->left[op], 0);
+	lock_give(&v->lock);
 	return result;
 }
 

@@ -51,7 +51,7 @@ void status_suspended(struct vdev *v)
 		;
 }
 
-/* Every queue has ended: back to power-on, status last (2.4). */
+/* Every queue has ended: back to power-on, but for the status, which follows. */
 void status_reset(struct vdev *v)
 {
 	if (v->ops.reset != NULL)
@@ -59,7 +59,6 @@ void status_reset(struct vdev *v)
 	memset(&v->accepted, 0, sizeof(v->accepted));
 	memset(&v->features, 0, sizeof(v->features));
 	config_reset(v);
-	store_release(&v->status, 0);
 }
 
 /* FEATURES_OK is being set: 1 when it sticks. */
