@@ -4,8 +4,32 @@
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
-enum { SLOT_BYTES = 1024 };
+enum { SLOT_BYTES = 1024, PAGE = 4096 };
+
+/* Pages for so many bytes, and one more that can't be touched. */
+static size_t guarded_bytes(size_t bytes)
+{
+	return (bytes + PAGE - 1) / PAGE * PAGE + PAGE;
+}
+
+static void *guarded_alloc(size_t bytes)
+{
+	size_t all = guarded_bytes(bytes);
+	uint8_t *at = mmap(NULL, all, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	ck_assert_ptr_ne(at, MAP_FAILED);
+	ck_assert_int_eq(mprotect(at + all - PAGE, PAGE, PROT_NONE), 0);
+	return at + all - PAGE - bytes;
+}
+
+static void guarded_free(void *p, size_t bytes)
+{
+	size_t all = guarded_bytes(bytes);
+
+	ck_assert_int_eq(munmap((uint8_t *)p + bytes + PAGE - all, all), 0);
+}
 
 static void *alloc(void *ctx, size_t bytes)
 {
@@ -14,16 +38,18 @@ static void *alloc(void *ctx, size_t bytes)
 	if (f->alloc_fail != 0 && --f->alloc_fail == 0)
 		return NULL;
 	__atomic_fetch_add(&f->allocations, 1, __ATOMIC_RELAXED);
-	return malloc(bytes);
+	return f->guarded ? guarded_alloc(bytes) : malloc(bytes);
 }
 
 static void release(void *ctx, void *p, size_t bytes)
 {
 	struct fixture *f = ctx;
 
-	(void)bytes;
 	__atomic_fetch_sub(&f->allocations, 1, __ATOMIC_RELAXED);
-	free(p);
+	if (f->guarded)
+		guarded_free(p, bytes);
+	else
+		free(p);
 }
 
 static void log_entry(void *ctx, const struct vdev_log_entry *entry)

@@ -25,6 +25,7 @@ struct fixture {
 	void (*on_clock)(struct fixture *f);
 	unsigned allocations; /* that are not freed */
 	unsigned alloc_fail;  /* fail the n-th from now on, counted from 1; 0: never */
+	int guarded; /* what is allocated ends where memory ends; set while nothing of it is kept */
 	unsigned interrupts[ECHO_QUEUES];
 	unsigned config_changes;
 	unsigned logs;

@@ -163,6 +163,9 @@ START_TEST(errors_of_a_model_are_logged)
 	small_send(&s, 2, 2);
 	ck_assert_uint_eq(s.f.logs, 3);
 	ck_assert_int_eq(vdev_queue_broken(s.v, 0), 1);
+	ck_assert_int_eq(vdev_queue_stop(s.v, 0), 0);
+	if (!vdev_has(s.v, VIRTQ_F_IN_ORDER))
+		ck_assert_str_eq(s.f.last_log.text, "position of the ring is not known");
 	small_end(&s);
 }
 END_TEST

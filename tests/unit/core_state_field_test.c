@@ -25,11 +25,17 @@ START_TEST(the_header)
 		uint64_t value;
 		int result;
 	} cases[] = {
-		{0, 1, 'W', VIRTQ_EBADMSG},        {7, 1, 0x1b, VIRTQ_EBADMSG},
-		{8, 2, 0, VIRTQ_EBADMSG},          {8, 2, 2, VIRTQ_ENOTSUP},
-		{10, 2, 47, VIRTQ_EBADMSG},        {12, 4, 1, VIRTQ_ENOTSUP},
-		{16, 1, 'x', VIRTQ_EBADMSG},       {32, 4, 0, VIRTQ_EBADMSG},
-		{32, 4, 0x1000001, VIRTQ_EBADMSG}, {32, 4, UINT32_MAX, VIRTQ_EBADMSG},
+		{0, 1, 'W', VIRTQ_EBADMSG},
+		{7, 1, 0x1b, VIRTQ_EBADMSG},
+		{8, 2, 0, VIRTQ_EBADMSG},
+		{8, 2, 2, VIRTQ_ENOTSUP},
+		{10, 2, 47, VIRTQ_EBADMSG},
+		{12, 4, 1, VIRTQ_ENOTSUP},
+		{8, 4, 2 | 52u << 16, VIRTQ_ENOTSUP}, /* a newer format may have a longer header */
+		{16, 1, 'x', VIRTQ_EBADMSG},
+		{32, 4, 0, VIRTQ_EBADMSG},
+		{32, 4, 0x1000001, VIRTQ_EBADMSG},
+		{32, 4, UINT32_MAX, VIRTQ_EBADMSG},
 	};
 
 	forge_begin();
@@ -74,6 +80,12 @@ START_TEST(outer_sections)
 	ck_assert_int_eq(load_header(), VIRTQ_ENOTSUP);
 	forge_fresh();
 	append(1, SECTION_REQUIRED, 1); /* the device again */
+	ck_assert_int_eq(load_header(), VIRTQ_EBADMSG);
+	forge_fresh();
+	memcpy(forge.b.bytes + forge.b.len, forge.b.bytes + DEVICE,
+	       forge.b.len - DEVICE); /* all of it */
+	forge.b.len += forge.b.len - DEVICE;
+	forge_put(forge.b.bytes + 32, forge.b.len - DEVICE, 4);
 	ck_assert_int_eq(load_header(), VIRTQ_EBADMSG);
 	forge_fresh();
 	append(77, 0, 1);
@@ -203,6 +215,131 @@ START_TEST(lengths_of_parts)
 }
 END_TEST
 
+/* A state of a device that has no queue started. */
+static void without_queues(uint8_t status)
+{
+	forge_fresh();
+	shrink(FORGE_PARTS, FORGE_VQ_CFG, 96);
+	shrink(FORGE_RINGS, 0, 48);
+	forge_body(FORGE_PARTS)[FORGE_STATUS - 96 + 16] = status;
+}
+
+/* Where no queue contradicts it, the status has to make sense by itself. */
+START_TEST(statuses)
+{
+	enum { SUSPEND_BIT = 43 % 8, SUSPEND_BYTE = 32 + 16 + 43 / 8 };
+
+	forge_begin();
+	without_queues(0x0f);
+	ck_assert_int_eq(forge_load(), 0);
+	ck_assert_int_eq(vdev_function_reset(vdev_function(forge.f.v)), 0);
+	without_queues(0x07); /* live without FEATURES_OK */
+	ck_assert_int_eq(forge_load(), VIRTQ_EBADMSG);
+	for (int live = 0; live < 2; live++) { /* suspended, and live as well */
+		without_queues(live ? 0x1f : 0x1b);
+		forge_put(forge_body(FORGE_CONFIG) + 16, 1, 4);
+		ck_assert_int_eq(forge_load(), live ? VIRTQ_EBADMSG : 0);
+	}
+	ck_assert_int_eq(vdev_function_reset(vdev_function(forge.f.v)), 0);
+	without_queues(0x13); /* suspended without FEATURES_OK */
+	forge_put(forge_body(FORGE_CONFIG) + 16, 1, 4);
+	ck_assert_int_eq(forge_load(), VIRTQ_EBADMSG);
+	without_queues(0x1b); /* suspended, although that was not negotiated */
+	forge_put(forge_body(FORGE_CONFIG) + 16, 1, 4);
+	forge_body(FORGE_PARTS)[SUSPEND_BYTE] &= (uint8_t) ~(1u << SUSPEND_BIT);
+	ck_assert_int_eq(forge_load(), VIRTQ_EBADMSG);
+	without_queues(0x0f); /* none at all */
+	shrink(FORGE_PARTS, FORGE_STATUS - 96, 17);
+	ck_assert_int_eq(forge_load(), VIRTQ_EBADMSG);
+	forge_fresh();
+	ck_assert_int_eq(forge_load(), 0);
+	forge_end();
+}
+END_TEST
+
+/* Sections within the device's: those that are not known, and a model's without a model that reads it. */
+START_TEST(inner_sections)
+{
+	struct vdev_model_ops ops = echo_ops;
+	struct vdev_model m = {.size = sizeof(m), .ops = &ops, .nqueues = 2, .queue_max = 64};
+	struct vdev *v;
+
+	forge_begin();
+	for (unsigned required = 0; required < 2; required++) {
+		append(0, required, 1);
+		ck_assert_int_eq(forge_load(), required ? VIRTQ_ENOTSUP : 0);
+		forge_fresh();
+	}
+	ops.load = NULL;
+	ops.save = NULL;
+	ops.destroy = NULL;
+	m.config_len = ECHO_CONFIG;
+	m.config = forge_body(FORGE_CONFIG) + 20;
+	m.model = &forge.f.echo;
+	ck_assert_int_eq(vdev_new(&v, &forge.f.env, &m), 0);
+	state_reseal(forge.b.bytes, forge.b.len);
+	ck_assert_int_eq(vdev_function_load(vdev_function(v), &forge.b.stream), VIRTQ_ENOTSUP);
+	ck_assert_int_eq(vdev_free(v), 0);
+	forge_fresh();
+	ck_assert_int_eq(forge_load(), 0);
+	forge_end();
+}
+END_TEST
+
+/* The bytes that come after the last section are no section: the core says so without help. */
+START_TEST(what_follows_the_last_section)
+{
+	struct vdev_function *fn;
+	struct vdev_reader r = {.len = 0};
+
+	forge_begin();
+	fn = vdev_function(forge.f.v);
+	for (unsigned more = 0; more < SECTION_HEADER_BYTES; more++) {
+		r = (struct vdev_reader){.buf = forge.b.bytes + DEVICE + SECTION_HEADER_BYTES,
+		                         .len = forge.b.len - DEVICE - SECTION_HEADER_BYTES + more};
+		ck_assert_int_eq(fn->ops->load(fn, &r, 1, 0), more == 0 ? 0 : VIRTQ_EBADMSG);
+	}
+	forge_end();
+}
+END_TEST
+
+/* Nothing is read beyond the state's end, where no memory is. */
+START_TEST(the_end_of_memory)
+{
+	static uint8_t parts[256];
+	uint8_t *body;
+	size_t len;
+
+	forge_begin();
+	forge.f.guarded = 1;
+	/* Half a header of a section. */
+	for (unsigned more = 1; more < SECTION_HEADER_BYTES; more++) {
+		memset(forge.b.bytes + forge.b.len, 0, more);
+		forge.b.len += more;
+		forge_put(forge.b.bytes + 32, forge.b.len - DEVICE, 4);
+		ck_assert_int_eq(load_header(), VIRTQ_EBADMSG);
+		forge_fresh();
+	}
+	/* A part that is longer than what is left; the parts come last. */
+	body = forge_body(FORGE_PARTS) - SECTION_HEADER_BYTES;
+	len = SECTION_HEADER_BYTES + FORGE_STATUS + 17;
+	ck_assert_uint_le(len, sizeof(parts));
+	memcpy(parts, body, len);
+	memmove(body, body + len, (size_t)(forge.b.bytes + forge.b.len - (body + len)));
+	memcpy(forge.b.bytes + forge.b.len - len, parts, len);
+	body = forge_body(FORGE_PARTS);
+	ck_assert_ptr_eq(body + FORGE_STATUS + 17, forge.b.bytes + forge.b.len);
+	forge_put(body, 0x1ff | 1u << 16, 4); /* so that there is none of its kind before it */
+	forge_put(body + FORGE_STATUS, 0x100, 2);
+	forge_put(body + FORGE_STATUS + 12, 16, 4);
+	ck_assert_int_eq(forge_load(), VIRTQ_EBADMSG);
+	forge.f.guarded = 0;
+	forge_fresh();
+	ck_assert_int_eq(forge_load(), 0);
+	forge_end();
+}
+END_TEST
+
 void test_suites(SRunner *runner)
 {
 	Suite *s = suite_create("state fields");
@@ -213,6 +350,10 @@ void test_suites(SRunner *runner)
 	tcase_add_test(tc, fields);
 	tcase_add_test(tc, gaps);
 	tcase_add_test(tc, lengths_of_parts);
+	tcase_add_test(tc, statuses);
+	tcase_add_test(tc, inner_sections);
+	tcase_add_test(tc, what_follows_the_last_section);
+	tcase_add_test(tc, the_end_of_memory);
 	suite_add_tcase(s, tc);
 	srunner_add_suite(runner, s);
 }

@@ -199,8 +199,14 @@ START_TEST(ring_that_is_gone_breaks_the_queue)
 	run();
 	ck_assert_int_eq(vdev_queue_broken(f.v, 0), 1);
 	ck_assert_uint_eq(f.fault.reason, VIRTQ_FAULT_RING);
-	/* An operation on such a queue ends like any other. */
+	/* An operation on such a queue ends like any other; that its ring is found again mends nothing. */
 	ck_assert_int_eq(vdev_invalidate(f.v, 0, ALL), 0);
+	p.refuse = 0;
+	ck_assert_int_eq(vdev_invalidate(f.v, 0, ALL), 0);
+	send(8);
+	run();
+	ck_assert_uint_eq(f.echo.offered, 0);
+	ck_assert_int_eq(vdev_queue_broken(f.v, 0), 1);
 	ck_assert_int_eq(vdev_queue_stop(f.v, 0), 0);
 	fixture_fini(&f);
 }
