@@ -38,7 +38,6 @@
 #define fan_out                     vdev__fan_out
 #define fan_pending                 vdev__fan_pending
 #define features_acceptable         vdev__features_acceptable
-#define features_closure            vdev__features_closure
 #define file_async_ops              vdev__file_async_ops
 #define file_channel_end            vdev__file_channel_end
 #define file_disk_acquire           vdev__file_disk_acquire

@@ -163,7 +163,6 @@ static inline int status_has(const struct vdev *v, uint32_t bits)
 
 /* features.c */
 extern const struct virtq_features core_features;
-void features_closure(struct virtq_features *f);
 int features_acceptable(const struct vdev *v, const struct virtq_features *f);
 
 /* status.c */

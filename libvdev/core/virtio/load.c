@@ -133,8 +133,7 @@ static int get_config(const struct vdev *v, struct vdev_reader *r, struct loaded
 		return VIRTQ_EBADMSG;
 	l->generation = vdev_get32(r);
 	flags = vdev_get32(r);
-	if (r->error != 0 || flags & ~(uint32_t)CONFIG_BITS ||
-	    r->len - r->pos != 2 * (size_t)v->config_len)
+	if (flags & ~(uint32_t)CONFIG_BITS || r->len - r->pos != 2 * (size_t)v->config_len)
 		return VIRTQ_EBADMSG;
 	l->config_flags = (uint16_t)flags;
 	l->config = r->buf + r->pos;

@@ -41,14 +41,10 @@ static int init_ring(struct vdev_queue *q)
 	                               .max_chain = v->max_chain,
 	                               .used_log = q->setup.used_log};
 
-	if (cfg.max_chain < q->setup.state.size)
-		cfg.max_chain = q->setup.state.size;
 	if (q->setup.flags & VDEV_QUEUE_USED_LOG)
 		cfg.flags |= VIRTQ_DEV_USED_LOG;
 	if (q->scratch == NULL) {
 		q->scratch_bytes = virtq_dev_bytes(&cfg);
-		if (q->scratch_bytes == 0)
-			return VIRTQ_EINVAL;
 		q->scratch = env_zalloc(env, q->scratch_bytes);
 		if (q->scratch == NULL)
 			return VIRTQ_ENOMEM;

@@ -254,7 +254,7 @@ static int run(struct vdev_queue *q, unsigned flags)
 				break;
 			i++;
 			if (n < VDEV_BURST || q->stalled || unlikely(q->todo & POST_HOLDS) ||
-			    unlikely(load_relaxed(&q->posted) != 0) || unlikely(load_relaxed(&q->broken)))
+			    unlikely(load_relaxed(&q->posted) != 0))
 				break;
 		}
 	}

@@ -7,8 +7,6 @@
  */
 #include "blk.h"
 
-enum { STATE_BYTES = 8 + 4 + 4 + 4 + 4 + 8 + 8 };
-
 static uint64_t now_of(const struct blk_device *b)
 {
 	return b->env.now != NULL ? b->env.now(b->env.ctx) : 0;
@@ -46,7 +44,7 @@ int blk_load_state(void *model, struct vdev_reader *r, uint32_t version, int app
 	limited = vdev_get32(r);
 	level[0] = (int64_t)vdev_get64(r);
 	level[1] = (int64_t)vdev_get64(r);
-	if (r->error != 0 || r->pos != STATE_BYTES || r->pos != r->len)
+	if (r->error != 0 || r->pos != r->len)
 		return VIRTQ_EBADMSG;
 	if (readonly > 1 || limited > 1 || block == 0 || (block & (block - 1)) != 0 ||
 	    sectors > UINT64_MAX >> 9 || seg_max == 0)
