@@ -321,6 +321,7 @@ struct slow_disk *slow_disk_new(uint64_t bytes, int sync)
 
 	must(d != NULL);
 	d->data = calloc(1, (size_t)bytes);
+	d->room = bytes;
 	must(d->data != NULL);
 	pthread_mutex_init(&d->lock, NULL);
 	d->disk.ops = sync ? &sync_ops : &slow_ops;
@@ -391,7 +392,10 @@ void slow_disk_release(struct slow_disk *d, unsigned n, int result, uint64_t tou
 void slow_disk_resize(struct slow_disk *d, uint64_t bytes)
 {
 	pthread_mutex_lock(&d->lock);
-	d->data = realloc(d->data, (size_t)bytes);
+	if (bytes > d->room) {
+		d->data = realloc(d->data, (size_t)bytes);
+		d->room = bytes;
+	}
 	must(d->data != NULL);
 	if (bytes > d->info.bytes)
 		memset(d->data + d->info.bytes, 0, (size_t)(bytes - d->info.bytes));

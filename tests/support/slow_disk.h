@@ -44,6 +44,7 @@ struct slow_disk {
 	struct vdev_disk_info
 		info; /* may be changed before a device is made, and with slow_disk_resize() */
 	uint8_t *data;
+	uint64_t room; /* bytes that data has room for: as many as the disk ever had */
 	pthread_mutex_t lock;
 	struct slow_channel channels[SLOW_CHANNELS];
 	struct slow_held held[SLOW_HELD];
