@@ -2,17 +2,11 @@
 /* The inner part of libvdev, when memory runs out: devices, queues, requests, saved states. */
 #include <string.h>
 
-#include <vdev/blk.h>
-#include <vdev/loopback.h>
-#include <virtq/virtq.h>
-
 #include "echo.h"
-#include "inject.h"
+#include "rig.h"
 #include "state_buffer.h"
 
-enum { RAM = 1 << 19, GPA = 0x40000000, DISK = 65536, SECTOR = 512 };
-
-static _Alignas(4096) uint8_t ram[2][RAM];
+static _Alignas(4096) uint8_t ram[2][RIG_RAM];
 static int packed;  /* this round's layout */
 static int xlat;    /* with translated addresses */
 static int limited; /* with a rate limit, whose tokens are saved too and change with time */
@@ -40,8 +34,8 @@ static int rig_make(struct rig *r, unsigned which)
 	struct vdev_blk_config blk = {.size = sizeof(blk), .nqueues = 2, .queue_max = 32};
 	struct vdev_loopback_config cfg = {.size = sizeof(cfg),
 	                                   .memory = ram[which],
-	                                   .bytes = RAM,
-	                                   .gpa = GPA,
+	                                   .bytes = RIG_RAM,
+	                                   .gpa = RIG_GPA,
 	                                   .wanted.word[0] = UINT32_MAX,
 	                                   .indirect_max = 8};
 	int rc;
@@ -54,54 +48,19 @@ static int rig_make(struct rig *r, unsigned which)
 	if (xlat)
 		cfg.wanted.word[0] |= (uint64_t)1 << VIRTQ_F_ACCESS_PLATFORM;
 	do
-		rc = vdev_disk_mem_new(&r->disk, inject_env(), NULL, DISK);
+		rc = vdev_disk_mem_new(&r->disk, inject_env(), NULL, RIG_DISK);
 	while (inject_again(rc));
 	if (rc < 0)
 		return rc;
-	do
-		rc = vdev_blk_new(&r->v, inject_env(), r->disk, &blk);
-	while (inject_again(rc));
+	rc = rig_blk(&r->v, r->disk, &blk);
 	if (rc == 0 && xlat)
 		ck_assert_int_eq(vdev_set_xlat(r->v, &xlat_ops), 0);
-	if (rc < 0)
-		return rc;
-	do
-		rc = vdev_loopback_new(&r->l, inject_env(), r->v, &cfg);
-	while (inject_again(rc));
-	return rc;
+	return rc < 0 ? rc : rig_loopback(&r->l, r->v, &cfg);
 }
 
-static int rig_start(struct rig *r)
-{
-	int rc;
-
-	do
-		rc = vdev_loopback_start(r->l);
-	while (inject_again(rc));
-	return rc;
-}
-
-static void rig_free(struct rig *r)
-{
-	vdev_loopback_free(r->l);
-	if (r->v != NULL)
-		ck_assert_int_eq(vdev_free(r->v), 0);
-	vdev_disk_free(r->disk);
-	*r = (struct rig){NULL, NULL, NULL};
-}
-
-/* Requests need no memory: they go well whatever fails. */
 static void request(struct rig *r, unsigned q, uint8_t type, uint8_t sector, uint8_t byte)
 {
-	uint8_t out[16 + SECTOR] = {type}, in[SECTOR + 1];
-	uint32_t data = type == 1 ? SECTOR : 0, wanted = type == 0 ? SECTOR : 0;
-
-	out[8] = sector;
-	memset(out + 16, byte, SECTOR);
-	ck_assert_int_eq(vdev_loopback_request(r->l, q, out, 16 + data, in, wanted + 1), wanted + 1);
-	ck_assert_uint_eq(in[wanted], 0);
-	for (uint32_t i = 0; i < wanted; i++)
-		ck_assert_uint_eq(in[i], byte);
+	ck_assert_int_eq(rig_request(r->l, q, type, sector, byte), 0);
 }
 
 static void requests(struct rig *r)
@@ -135,7 +94,7 @@ static int make_disks(void)
 	int rc;
 
 	do
-		rc = vdev_disk_null_new(&null, inject_env(), DISK);
+		rc = vdev_disk_null_new(&null, inject_env(), RIG_DISK);
 	while (inject_again(rc));
 	vdev_disk_free(null);
 	if (rc < 0)
@@ -153,7 +112,7 @@ static int run_blk(void)
 	int rc = rig_make(&r, 0);
 
 	for (int round = 0; rc == 0 && round < 2; round++) {
-		rc = rig_start(&r);
+		rc = rig_start(r.l);
 		if (rc < 0)
 			break;
 		requests(&r);
@@ -163,7 +122,7 @@ static int run_blk(void)
 		requests(&r);
 		ck_assert_int_eq(vdev_loopback_reset(r.l), 0);
 	}
-	rig_free(&r);
+	rig_free(r.disk, r.v, r.l);
 	return rc;
 }
 
@@ -175,20 +134,20 @@ static int queue_again(void)
 	int rc = rig_make(&r, 0);
 
 	if (rc == 0)
-		rc = rig_start(&r);
+		rc = rig_start(r.l);
 	if (rc == 0) {
 		requests(&r);
 		memset(&setup, 0, sizeof(setup));
 		virtq_drv_state(vdev_loopback_drv(r.l, 1), &setup.state);
 		ck_assert_int_eq(vdev_queue_reset(r.v, 1), 0);
 		request(&r, 0, 1, 9, 0x44);
-		memset(ram[0] + (setup.state.desc - GPA), 0, 32 * 16);
+		memset(ram[0] + (setup.state.desc - RIG_GPA), 0, 32 * 16);
 		do
 			rc = vdev_queue_start(r.v, 1, &setup);
 		while (inject_again(rc));
 		request(&r, 0, 0, 9, 0x44);
 	}
-	rig_free(&r);
+	rig_free(r.disk, r.v, r.l);
 	return rc;
 }
 
@@ -201,7 +160,7 @@ static int save_and_load(void)
 	if (rc == 0)
 		rc = rig_make(&b, 1);
 	if (rc == 0)
-		rc = rig_start(&a);
+		rc = rig_start(a.l);
 	if (rc < 0)
 		goto out;
 	requests(&a);
@@ -211,7 +170,7 @@ static int save_and_load(void)
 	while (inject_again(rc));
 	if (rc < 0)
 		goto out;
-	memcpy(ram[1], ram[0], RAM);
+	memcpy(ram[1], ram[0], RIG_RAM);
 	do {
 		saved.pos = 0;
 		rc = vdev_function_load(vdev_function(b.v), &saved.stream);
@@ -228,7 +187,7 @@ static int save_and_load(void)
 		/* No room for a ring that ran: its driver is told, and may begin again. */
 		ck_assert(inject_hit());
 		ck_assert(vdev_status(b.v) & VIRTQ_STATUS_NEEDS_RESET);
-		rc = rig_start(&b);
+		rc = rig_start(b.l);
 		if (rc == 0)
 			requests(&b);
 	} else if (rc == 0) {
@@ -238,8 +197,8 @@ static int save_and_load(void)
 	ck_assert_int_eq(vdev_function_resume(vdev_function(a.v)), 0);
 	requests(&a);
 out:
-	rig_free(&a);
-	rig_free(&b);
+	rig_free(a.disk, a.v, a.l);
+	rig_free(b.disk, b.v, b.l);
 	return rc;
 }
 

@@ -5,25 +5,21 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <vdev/blk.h>
 #include <vdev/disk_file.h>
 #include <vdev/loop.h>
-#include <vdev/loopback.h>
-#include <virtq/virtq.h>
 
-#include "inject.h"
 #include "libvdev/os/os.h"
+#include "rig.h"
 
-enum { RAM = 1 << 19, GPA = 0x40000000, DISK = 65536, SECTOR = 512 };
 enum engine { PLAIN, URING, THREADS, ENGINES };
 
-static _Alignas(4096) uint8_t ram[RAM];
+static _Alignas(4096) uint8_t ram[RIG_RAM];
 static char path[] = "alloc-image-XXXXXX";
 static enum engine engine_kind;
 static uint32_t file_flags;
 
 /* A block device in a file, its driver, and who serves it. */
-struct rig {
+struct hosted {
 	struct vdev_engine *engine;
 	struct vdev_disk *disk;
 	struct vdev *v;
@@ -37,7 +33,7 @@ static void image_make(void)
 	int fd = mkstemp(path);
 
 	ck_assert_int_ge(fd, 0);
-	ck_assert_int_eq(ftruncate(fd, DISK), 0);
+	ck_assert_int_eq(ftruncate(fd, RIG_DISK), 0);
 	close(fd);
 }
 
@@ -46,7 +42,7 @@ static void image_remove(void)
 	unlink(path);
 }
 
-static int engine_make(struct rig *r)
+static int engine_make(struct hosted *r)
 {
 	int rc = 0;
 
@@ -59,12 +55,12 @@ static int engine_make(struct rig *r)
 	return rc;
 }
 
-static int rig_make(struct rig *r)
+static int make(struct hosted *r)
 {
 	struct vdev_disk_file_config file = {.size = sizeof(file), .path = path, .flags = file_flags};
 	struct vdev_blk_config blk = {.size = sizeof(blk), .queue_max = 32};
 	struct vdev_loopback_config cfg = {
-		.size = sizeof(cfg), .memory = ram, .bytes = RAM, .gpa = GPA};
+		.size = sizeof(cfg), .memory = ram, .bytes = RIG_RAM, .gpa = RIG_GPA};
 	int rc = engine_make(r);
 
 	if (rc < 0)
@@ -76,18 +72,11 @@ static int rig_make(struct rig *r)
 	while (inject_again(rc));
 	if (rc < 0)
 		return rc;
-	do
-		rc = vdev_blk_new(&r->v, inject_env(), r->disk, &blk);
-	while (inject_again(rc));
-	if (rc < 0)
-		return rc;
-	do
-		rc = vdev_loopback_new(&r->l, inject_env(), r->v, &cfg);
-	while (inject_again(rc));
-	return rc;
+	rc = rig_blk(&r->v, r->disk, &blk);
+	return rc < 0 ? rc : rig_loopback(&r->l, r->v, &cfg);
 }
 
-static void rig_free(struct rig *r)
+static void put_away(struct hosted *r)
 {
 	vdev_loop_free(r->loop);
 	/* From here on this thread serves the queue: its port wakes nobody, but is the owner until it is stopped. */
@@ -103,45 +92,30 @@ static void rig_free(struct rig *r)
 		ck_assert_uint_eq(vdev_status(r->v), 0);
 		vdev_port_free(r->port);
 	}
-	vdev_loopback_free(r->l);
-	if (r->v != NULL)
-		ck_assert_int_eq(vdev_free(r->v), 0);
-	vdev_disk_free(r->disk);
+	rig_free(r->disk, r->v, r->l);
 	vdev_engine_free(r->engine);
 }
 
 /* A sector written and read back: 0, or VIRTQ_EBROKEN. */
-static int requests(struct rig *r, uint8_t byte)
+static int requests(struct hosted *r, uint8_t byte)
 {
-	uint8_t out[16 + SECTOR] = {1}, in[SECTOR + 1];
-	int64_t got;
+	int rc = rig_request(r->l, 0, 1, 0, byte);
 
-	memset(out + 16, byte, SECTOR);
-	got = vdev_loopback_request(r->l, 0, out, sizeof(out), in, 1);
-	if (got == VIRTQ_EBROKEN)
-		return VIRTQ_EBROKEN;
-	ck_assert_int_eq(got, 1);
-	ck_assert_uint_eq(in[0], 0);
-	out[0] = 0;
-	ck_assert_int_eq(vdev_loopback_request(r->l, 0, out, 16, in, SECTOR + 1), SECTOR + 1);
-	ck_assert_uint_eq(in[SECTOR], 0);
-	for (unsigned i = 0; i < SECTOR; i++)
-		ck_assert_uint_eq(in[i], byte);
-	return 0;
+	if (rc == 0)
+		ck_assert_int_eq(rig_request(r->l, 0, 0, 0, byte), 0);
+	return rc;
 }
 
 /* --- scenarios ------------------------------------------------------------------------------------ */
 
 static int run_file(void)
 {
-	struct rig r = {.engine = NULL};
-	struct virtq_region region = {.gpa = GPA, .len = RAM, .host = ram};
-	int rc = rig_make(&r);
+	struct hosted r = {.engine = NULL};
+	struct virtq_region region = {.gpa = RIG_GPA, .len = RIG_RAM, .host = ram};
+	int rc = make(&r);
 
 	for (uint8_t round = 1; rc == 0 && round < 3; round++) {
-		do
-			rc = vdev_loopback_start(r.l);
-		while (inject_again(rc));
+		rc = rig_start(r.l);
 		if (rc < 0)
 			break;
 		/* It may do without. */
@@ -153,7 +127,7 @@ static int run_file(void)
 		if (r.engine != NULL && round == 1)
 			ck_assert_int_eq(vdev_engine_unregister(r.engine), 0);
 	}
-	rig_free(&r);
+	put_away(&r);
 	return rc;
 }
 
@@ -173,7 +147,7 @@ static int open_image(void)
 	return rc;
 }
 
-static int loop_make(struct rig *r)
+static int loop_make(struct hosted *r)
 {
 	int rc;
 
@@ -185,7 +159,7 @@ static int loop_make(struct rig *r)
 
 static int make_loop(void)
 {
-	struct rig r = {.engine = NULL};
+	struct hosted r = {.engine = NULL};
 	int rc = loop_make(&r);
 
 	vdev_loop_free(r.loop);
@@ -198,9 +172,9 @@ static int make_loop(void)
  */
 static int run_loop(void)
 {
-	struct rig r = {.engine = NULL};
+	struct hosted r = {.engine = NULL};
 	struct vdev_task task;
-	int rc = rig_make(&r);
+	int rc = make(&r);
 
 	if (rc < 0)
 		goto out;
@@ -218,9 +192,7 @@ static int run_loop(void)
 	if (rc < 0)
 		goto out;
 	do {
-		do
-			rc = vdev_loopback_start(r.l);
-		while (inject_again(rc));
+		rc = rig_start(r.l);
 		if (rc < 0)
 			break;
 		rc = requests(&r, 0x21);
@@ -237,15 +209,15 @@ static int run_loop(void)
 	if (rc == 0)
 		ck_assert_int_eq(vdev_loopback_reset(r.l), 0);
 out:
-	rig_free(&r);
+	put_away(&r);
 	return rc;
 }
 
 /* A kick descriptor is changed under a running port. */
 static int change_kick(void)
 {
-	struct rig r = {.engine = NULL};
-	int rc = rig_make(&r), kick;
+	struct hosted r = {.engine = NULL};
+	int rc = make(&r), kick;
 
 	inject_pause();
 	kick = vdev_os_eventfd();
@@ -262,7 +234,7 @@ static int change_kick(void)
 	}
 	if (rc == 0)
 		ck_assert_int_eq(vdev_port_set_kick(r.port, -1), 0);
-	rig_free(&r);
+	put_away(&r);
 	close(kick);
 	return rc;
 }

@@ -3,8 +3,8 @@
 
 #include <string.h>
 
+#include "device_driver.h"
 #include "dma_mem.h"
-#include "ring.h"
 
 #define OUT   256
 #define BURST 8
@@ -37,53 +37,6 @@ struct fuzz {
 	uint32_t last; /* chains of the last pop, which can be put back */
 };
 
-static const struct virtq_region regions[] = {
-	{.gpa = 0, .len = 0x4000},
-	{.gpa = 0x10000, .len = 0x1000},
-	{.gpa = 0x11000, .len = 0x1000}, /* meets the one before */
-	{.gpa = 0x20000, .len = 0x1000, .flags = VIRTQ_REGION_READONLY},
-	{.gpa = 0x100000000, .len = 0x1000},
-	{.gpa = (uint64_t)0 - 0x1000, .len = 0x1000}, /* up to 2^64 */
-};
-
-#define REGIONS (sizeof(regions) / sizeof(regions[0]))
-
-/* Any address, but mostly one in or about a region. */
-static uint64_t take_addr(struct input *in)
-{
-	uint8_t how = take8(in);
-	const struct virtq_region *r = &regions[how % REGIONS];
-
-	switch (how / REGIONS % 4) {
-	case 0:
-		return r->gpa + take16(in) % r->len;
-	case 1:
-		return r->gpa + r->len - take8(in);
-	case 2:
-		return r->gpa + 16u * take8(in);
-	default:
-		return (uint64_t)take32(in) << (take8(in) & 63);
-	}
-}
-
-static uint32_t take_len(struct input *in)
-{
-	uint8_t how = take8(in);
-
-	switch (how % 8) {
-	case 0:
-		return 0;
-	case 1:
-		return take32(in);
-	case 2:
-		return take16(in);
-	case 3:
-		return 16u * (how / 8);
-	default:
-		return how;
-	}
-}
-
 /* A translation that changes nothing, knows no odd pages in 16, and sometimes is not there yet. */
 static int translate(void *ctx, uint64_t iova, int write, struct virtq_xlat *out)
 {
@@ -113,7 +66,7 @@ static void platform_cache(void *ctx, const void *p, size_t len)
 	const struct fuzz *f = ctx;
 
 	HOLDS(len > 0);
-	for (uint32_t i = 0; i < REGIONS; i++) {
+	for (uint32_t i = 0; i < FUZZ_REGIONS; i++) {
 		const struct virtq_region *r = &f->guest.regions[i];
 		uintptr_t at = (uintptr_t)p - (uintptr_t)r->host;
 
@@ -126,8 +79,8 @@ static void platform_cache(void *ctx, const void *p, size_t len)
 /* Across a bus, nobody looks whether buffers lie in memory: what doesn't is not logged. */
 static int is_memory(uint64_t page)
 {
-	for (uint32_t i = 0; i < REGIONS; i++)
-		if ((page << 12) - regions[i].gpa < regions[i].len)
+	for (uint32_t i = 0; i < FUZZ_REGIONS; i++)
+		if ((page << 12) - fuzz_regions[i].gpa < fuzz_regions[i].len)
 			return 1;
 	return 0;
 }
@@ -146,7 +99,7 @@ static void expect_logged(const struct fuzz *f, const struct virtq_chain *c)
 		if (f->bus != NULL) {
 			addr = c->seg[i].addr;
 		} else {
-			for (uint32_t j = 0; j < REGIONS; j++) {
+			for (uint32_t j = 0; j < FUZZ_REGIONS; j++) {
 				const struct virtq_region *r = &f->guest.regions[j];
 				uintptr_t at = (uintptr_t)c->iov[i].base - (uintptr_t)r->host;
 
@@ -176,119 +129,6 @@ static void time_passes(struct fuzz *f)
 {
 	if (f->bus != NULL)
 		dma_mem_step(f->bus, &f->ring.dev);
-}
-
-/* --- the driver --------------------------------------------------------------------------------- */
-
-static void write_desc(struct fuzz *f, uint16_t i, uint64_t addr, uint32_t len, uint16_t flags,
-                       uint16_t extra)
-{
-	if (f->ring.packed)
-		raw_packed(&f->ring, i, addr, len, extra, flags);
-	else
-		raw_desc(&f->ring, i, addr, len, flags, extra);
-}
-
-static void any_desc(struct fuzz *f)
-{
-	uint16_t i = take8(&f->in), flags = take8(&f->in) & 7;
-	uint64_t addr = take_addr(&f->in);
-	uint32_t len = take_len(&f->in);
-
-	if (f->ring.packed)
-		flags |= (uint16_t)((take8(&f->in) & 1 ? VIRTQ_DESC_AVAIL : 0) |
-		                    (take8(&f->in) & 1 ? VIRTQ_DESC_USED : 0));
-	write_desc(f, i, addr, len, flags, take8(&f->in));
-}
-
-/* A chain as an honest driver would lay it out, except for what the input spoils. */
-static void honest_chain(struct fuzz *f)
-{
-	uint8_t n = (uint8_t)(1 + take8(&f->in) % 6), nread = take8(&f->in) % 7;
-	uint8_t id = take8(&f->in);
-	uint16_t at = f->ring.packed ? 0 : id;
-
-	for (uint8_t i = 0; i < n; i++, at++) {
-		uint16_t flags =
-			(uint16_t)((i + 1 < n ? VIRTQ_DESC_NEXT : 0) | (i >= nread ? VIRTQ_DESC_WRITE : 0));
-		uint64_t addr = take_addr(&f->in);
-		uint32_t len = take_len(&f->in);
-
-		if (f->ring.packed)
-			raw_packed_offer(&f->ring, addr, len, id, flags);
-		else
-			raw_desc(&f->ring, at, addr, len, flags, (uint16_t)((at + 1) % f->ring.size));
-	}
-	if (!f->ring.packed)
-		raw_offer(&f->ring, (uint16_t)(id % f->ring.size));
-}
-
-static void indirect_chain(struct fuzz *f)
-{
-	uint8_t n = (uint8_t)(1 + take8(&f->in) % 10), nread = take8(&f->in) % 11;
-	uint8_t spoil = take8(&f->in), id = take8(&f->in);
-	uint64_t table = 0x10e00 + (uint64_t)take8(&f->in) * 4; /* over the border, too */
-	uint32_t len = spoil & 1 ? take_len(&f->in) : 16u * n;
-
-	for (uint8_t i = 0; i < n; i++) {
-		uint16_t flags = (uint16_t)((i + 1 < n && !f->ring.packed ? VIRTQ_DESC_NEXT : 0) |
-		                            (i >= nread ? VIRTQ_DESC_WRITE : 0));
-		uint64_t at = table + 16u * i;
-
-		if (spoil & 2)
-			flags ^= take8(&f->in) & 7;
-		if (at < 0x11000 && at + 16 > 0x11000)
-			continue; /* half in one region, half in the next: whatever is there */
-		raw_table(&f->ring, at, 0, take_addr(&f->in), take_len(&f->in), flags,
-		          spoil & 4 ? take8(&f->in) : (uint16_t)(i + 1));
-	}
-	if (f->ring.packed) {
-		raw_packed_offer(&f->ring, table, len, id,
-		                 (uint16_t)(VIRTQ_DESC_INDIRECT | (spoil & 8 ? take8(&f->in) & 3 : 0)));
-		return;
-	}
-	raw_desc(&f->ring, id, table, len,
-	         (uint16_t)(VIRTQ_DESC_INDIRECT | (spoil & 8 ? take8(&f->in) & 3 : 0)), take8(&f->in));
-	raw_offer(&f->ring, (uint16_t)(id % f->ring.size));
-}
-
-/* Any bytes anywhere in the ring. */
-static void scribble(struct fuzz *f)
-{
-	struct ring *r = &f->ring;
-	size_t bytes = (size_t)(r->state.device - r->state.desc) + 4 +
-	               (r->packed ? 0 : (size_t)VIRTQ_SPLIT_DEVICE_BYTES(r->size) - 4);
-	size_t at = take16(&f->in) % bytes;
-	uint8_t n = take8(&f->in) % 17;
-
-	for (; n > 0 && at < bytes; n--, at++)
-		r->desc[at] = take8(&f->in);
-}
-
-static void driver_fields(struct fuzz *f)
-{
-	struct ring *r = &f->ring;
-
-	if (r->packed) {
-		raw_driver_event(r, take16(&f->in), take8(&f->in) & 3);
-		return;
-	}
-	switch (take8(&f->in) % 5) {
-	case 0:
-		raw_avail_idx(r, take16(&f->in));
-		break;
-	case 1:
-		raw_avail_entry(r, take8(&f->in), take16(&f->in));
-		break;
-	case 2:
-		raw_avail_flags(r, take16(&f->in));
-		break;
-	case 3:
-		raw_used_event(r, take16(&f->in));
-		break;
-	default:
-		raw_offer(r, take8(&f->in));
-	}
 }
 
 /* --- the device --------------------------------------------------------------------------------- */
@@ -479,7 +319,7 @@ static int restart(struct fuzz *f)
 		state.unsignalled = take16(&f->in);
 	}
 	if (spoil & 2)
-		state.driver = take_addr(&f->in);
+		state.driver = fuzz_addr(&f->in);
 	f->cfg.state = state;
 	free(r->dev_scratch);
 	free(r->iov);
@@ -496,7 +336,7 @@ static void change_map(struct fuzz *f)
 		HOLDS(rc == VIRTQ_EINVAL);
 	else
 		HOLDS(rc == 0 || rc == VIRTQ_EAGAIN || rc == VIRTQ_EFAULT);
-	virtq_dev_invalidate(&f->ring.dev, take_addr(&f->in), take_len(&f->in));
+	virtq_dev_invalidate(&f->ring.dev, fuzz_addr(&f->in), fuzz_len(&f->in));
 }
 
 /* --- putting it together ------------------------------------------------------------------------ */
@@ -596,21 +436,21 @@ static int step(struct fuzz *f)
 {
 	switch (take8(&f->in) % 16) {
 	case 0:
-		any_desc(f);
+		fuzz_any_desc(&f->in, &f->ring);
 		break;
 	case 1:
 	case 2:
-		honest_chain(f);
+		fuzz_honest_chain(&f->in, &f->ring);
 		break;
 	case 3:
 	case 4:
-		indirect_chain(f);
+		fuzz_indirect_chain(&f->in, &f->ring);
 		break;
 	case 5:
-		scribble(f);
+		fuzz_scribble(&f->in, &f->ring);
 		break;
 	case 6:
-		driver_fields(f);
+		fuzz_driver_fields(&f->in, &f->ring);
 		break;
 	case 7:
 	case 8:
@@ -648,7 +488,7 @@ void fuzz_device(const uint8_t *data, size_t size, int packed)
 
 	HOLDS(f != NULL);
 	f->in = (struct input){data, size};
-	guest_init(&f->guest, regions, REGIONS);
+	guest_init(&f->guest, fuzz_regions, FUZZ_REGIONS);
 	HOLDS(virtq_mem_init(&f->other, f->guest.regions, 3) == 0);
 	rc = configure(f, packed);
 	while (rc == 0 && !input_end(&f->in))

@@ -161,6 +161,23 @@ START_TEST(segments_are_checked_before_any_is_done)
 }
 END_TEST
 
+START_TEST(feature_off_means_type_refused)
+{
+	struct fx_config cfg = {.refuse = 1u << VDEV_BLK_F_DISCARD | 1u << VDEV_BLK_F_WRITE_ZEROES |
+	                                  1u << VDEV_BLK_F_SECURE_ERASE | 1u << VDEV_BLK_F_FLUSH |
+	                                  1u << VDEV_BLK_F_CONFIG_WCE};
+	struct blk_fx fx;
+
+	fx_start(&fx, _i, &cfg);
+	ck_assert_int_eq(fx_range_do(&fx, BLK_T_DISCARD, 0, 8, 0), BLK_S_UNSUPP);
+	ck_assert_int_eq(fx_range_do(&fx, BLK_T_WRITE_ZEROES, 0, 8, 0), BLK_S_UNSUPP);
+	ck_assert_int_eq(fx_range_do(&fx, BLK_T_SECURE_ERASE, 0, 8, 0), BLK_S_UNSUPP);
+	ck_assert_int_eq(fx_plain(&fx, BLK_T_FLUSH), BLK_S_UNSUPP);
+	ck_assert_uint_eq(fx.disk->nlog, 0);
+	fx_stop(&fx);
+}
+END_TEST
+
 /* max_discard_sectors and its like are kept to where the disk is larger. */
 START_TEST(segments_are_as_long_as_offered)
 {
@@ -196,6 +213,7 @@ void test_suites(SRunner *runner)
 	tcase_add_loop_test(tc, zeroes_are_written, 0, 8);
 	tcase_add_loop_test(tc, segments_are_done_in_turn, 0, 8);
 	tcase_add_loop_test(tc, segments_are_checked_before_any_is_done, 0, 8);
+	tcase_add_loop_test(tc, feature_off_means_type_refused, 0, 8);
 	tcase_add_loop_test(tc, segments_are_as_long_as_offered, 0, 2);
 	suite_add_tcase(suite, tc);
 	srunner_add_suite(runner, suite);

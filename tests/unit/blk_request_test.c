@@ -378,23 +378,6 @@ START_TEST(lifetime_needs_metrics)
 }
 END_TEST
 
-START_TEST(feature_off_means_type_refused)
-{
-	struct fx_config cfg = {.refuse = 1u << VDEV_BLK_F_DISCARD | 1u << VDEV_BLK_F_WRITE_ZEROES |
-	                                  1u << VDEV_BLK_F_SECURE_ERASE | 1u << VDEV_BLK_F_FLUSH |
-	                                  1u << VDEV_BLK_F_CONFIG_WCE};
-	struct blk_fx fx;
-
-	fx_start(&fx, _i, &cfg);
-	ck_assert_int_eq(fx_range_do(&fx, BLK_T_DISCARD, 0, 8, 0), BLK_S_UNSUPP);
-	ck_assert_int_eq(fx_range_do(&fx, BLK_T_WRITE_ZEROES, 0, 8, 0), BLK_S_UNSUPP);
-	ck_assert_int_eq(fx_range_do(&fx, BLK_T_SECURE_ERASE, 0, 8, 0), BLK_S_UNSUPP);
-	ck_assert_int_eq(fx_plain(&fx, BLK_T_FLUSH), BLK_S_UNSUPP);
-	ck_assert_uint_eq(fx.disk->nlog, 0);
-	fx_stop(&fx);
-}
-END_TEST
-
 START_TEST(without_room_for_a_status_nothing_is_written)
 {
 	struct blk_fx fx;
@@ -592,7 +575,6 @@ void test_suites(SRunner *runner)
 		&short_serials_are_padded,
 		&get_lifetime_tells_what_the_disk_reports,
 		&lifetime_needs_metrics,
-		&feature_off_means_type_refused,
 		&without_room_for_a_status_nothing_is_written,
 	};
 	Suite *suite = suite_create("blk_request");
