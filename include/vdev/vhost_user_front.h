@@ -221,7 +221,8 @@ VIRTQ_MUST_CHECK int vdev_vhost_front_kick(struct vdev_vhost_front *f, unsigned 
 /**
  * Descriptors of queue @p q: write 8 bytes to kick; readable after a used buffer notification; readable
  * after an error of the queue. They stay open, and the same, until the object is freed or the queue is
- * started with others. @return the descriptor; -1: no such queue @{
+ * started with others. The back-end holds them too, and can make them block: read with preadv2() and
+ * RWF_NOWAIT, and rather than writing call vdev_vhost_front_kick(). @return the descriptor; -1: no such queue @{
  */
 int vdev_vhost_front_kick_fd(const struct vdev_vhost_front *f, unsigned q);
 int vdev_vhost_front_call_fd(const struct vdev_vhost_front *f, unsigned q);

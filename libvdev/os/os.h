@@ -18,7 +18,7 @@
 
 /* An eventfd. */
 VIRTQ_MUST_CHECK int vdev_os_eventfd(void);
-/* Make an eventfd readable. Any thread, signal handlers too (errno is kept). */
+/* Make an eventfd of our own readable. Any thread, signal handlers too (errno is kept). */
 void vdev_os_signal(int fd);
 /* Make an eventfd or timer not readable. Returns what it counted, 0 when it was not readable. */
 uint64_t vdev_os_drain(int fd);
@@ -27,6 +27,18 @@ uint64_t vdev_os_drain(int fd);
  * waits.
  */
 uint64_t vdev_os_drain_foreign(int fd);
+/*
+ * What makes eventfds readable that somebody else holds as well, without ever waiting. @p idle is an eventfd of our own
+ * that outlives it. One for each thread that does so often; ringing is for any number of threads all the same. There is
+ * no failure: where the kernel does not help, a hostile holder has a chance to make the ringing thread wait.
+ */
+struct vdev_os_bell {
+	unsigned long ctx; /* 0: none */
+	int idle;
+};
+void vdev_os_bell_init(struct vdev_os_bell *b, int idle);
+void vdev_os_bell_free(struct vdev_os_bell *b);
+void vdev_os_bell_ring(const struct vdev_os_bell *b, int fd);
 /* A timer (CLOCK_MONOTONIC), not set. */
 VIRTQ_MUST_CHECK int vdev_os_timer(void);
 /* Readable @p ns from now (0: at once); UINT64_MAX: never. */

@@ -8,6 +8,7 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <vdev/vhost_user_front.h>
@@ -47,6 +48,7 @@ struct back {
 	uint64_t value;
 	int channel;
 	int lied;
+	int fills; /* every eventfd it is given, and lets writes to it wait */
 };
 
 static struct back back;
@@ -63,6 +65,18 @@ static void gone(void *ctx, int rc, const char *why)
 
 static const struct vdev_vhost_front_ops ops = {.size = sizeof(ops), .gone = gone};
 
+static void fill(int fd)
+{
+	uint64_t most = UINT64_MAX - 1;
+	struct stat st;
+
+	ck_assert_int_eq(fstat(fd, &st), 0);
+	if ((st.st_mode & S_IFMT) != 0)
+		return;
+	ck_assert_int_eq(write(fd, &most, sizeof(most)), sizeof(most));
+	ck_assert_int_ge(vdev_os_nonblock(fd, 0), 0);
+}
+
 static int receive(int sock, void *buf, size_t len)
 {
 	size_t have = 0;
@@ -76,6 +90,8 @@ static int receive(int sock, void *buf, size_t len)
 		(void)poll(&p, 1, -1);
 		got = vdev_os_recv_fds(sock, (char *)buf + have, len - have, fds, 8, &n);
 		for (unsigned i = 0; i < n; i++) {
+			if (back.fills)
+				fill(fds[i]);
 			/* The first one of SET_BACKEND_REQ_FD is kept: it is asked for below. */
 			if (back.channel < 0 && n == 1)
 				back.channel = fds[i];
@@ -312,6 +328,8 @@ static int whole_life(struct vdev_vhost_front *f)
 	return rc;
 }
 
+static int fills;
+
 /* Run a life against a back-end that lies once. Returns how it ended; *f is what is left, or NULL. */
 static int live(uint32_t request, enum lie lie, uint64_t value)
 {
@@ -325,8 +343,12 @@ static int live(uint32_t request, enum lie lie, uint64_t value)
 
 	gone_calls = 0;
 	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair), 0);
-	back = (struct back){
-		.sock = pair[1], .lie_at = request, .lie = lie, .value = value, .channel = -1};
+	back = (struct back){.sock = pair[1],
+	                     .lie_at = request,
+	                     .lie = lie,
+	                     .value = value,
+	                     .channel = -1,
+	                     .fills = fills};
 	ck_assert_int_eq(vdev_os_thread(&back.thread, "liar", be_back, NULL), 0);
 	cfg.fd = pair[0];
 	rc = vdev_vhost_front_new(&f, vdev_env_hosted(), &cfg);
@@ -443,6 +465,15 @@ START_TEST(values_that_can_not_be)
 }
 END_TEST
 
+/* Descriptors that we notify through are full, and would block. */
+START_TEST(full_counters_that_block)
+{
+	alarm(20);
+	fills = 1;
+	ck_assert_int_eq(live(0, LIES, 0), 0);
+}
+END_TEST
+
 void test_suites(SRunner *runner)
 {
 	Suite *s = suite_create("evil back-ends");
@@ -451,6 +482,7 @@ void test_suites(SRunner *runner)
 	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, a_life_without_lies);
 	tcase_add_loop_test(tc, CH_7044_CH_7190, 0, ASKED);
+	tcase_add_test(tc, full_counters_that_block);
 	tcase_add_loop_test(tc, no_is_an_answer, 0, 6);
 	tcase_add_test(tc, values_that_can_not_be);
 	suite_add_tcase(s, tc);

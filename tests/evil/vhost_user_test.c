@@ -535,6 +535,32 @@ START_TEST(DPDK_87b639b4ed)
 }
 END_TEST
 
+/* The front-end fills the counters that we notify through, and lets writes and reads wait: nobody of ours does. */
+START_TEST(full_counters_that_block)
+{
+	uint64_t most = UINT64_MAX - 1;
+	struct vf_ring *r = &f.rings[0];
+
+	begin();
+	vf_up(&f, 0, 2);
+	alarm(20);
+	(void)vdev_os_drain(r->call);
+	ck_assert_int_eq(write(r->call, &most, sizeof(most)), sizeof(most));
+	ck_assert_int_ge(vdev_os_nonblock(r->call, 0), 0);
+	ck_assert_int_ge(vdev_os_nonblock(r->kick, 0), 0);
+	for (int i = 0; i < 20; i++) {
+		unsigned slot;
+
+		ck_assert_int_eq(virtq_drv_arm(&r->drv), 0);
+		slot = vf_submit(&f, 0, 0, 0, VF_DATA, 512);
+		ck_assert_int_eq(vf_done_within(&f, 0, slot, 5000), 1);
+		r->slots[slot].used = 0;
+		ck_assert_uint_eq(vf_request(&f, 1, 0, 0, VF_DATA, 512), 0);
+	}
+	end();
+}
+END_TEST
+
 void test_suites(SRunner *runner)
 {
 	Suite *s = suite_create("evil vhost-user");
@@ -565,6 +591,7 @@ void test_suites(SRunner *runner)
 	tcase_add_test(c, yc_d20795a);
 	tcase_add_test(c, QEMU_4d1ccc17f4);
 	tcase_add_test(c, DPDK_87b639b4ed);
+	tcase_add_test(c, full_counters_that_block);
 	suite_add_tcase(s, c);
 	srunner_add_suite(runner, s);
 }

@@ -61,6 +61,102 @@ START_TEST(eventfds_and_timers)
 }
 END_TEST
 
+/* Fill an eventfd, so that a write that may block does. */
+static void fill(int fd)
+{
+	uint64_t most = UINT64_MAX - 1;
+
+	ck_assert_int_ge(vdev_os_nonblock(fd, 1), 0);
+	(void)vdev_os_drain(fd);
+	ck_assert_int_eq(write(fd, &most, sizeof(most)), sizeof(most));
+	ck_assert_int_ge(vdev_os_nonblock(fd, 0), 0);
+}
+
+/* Every ring counts, however many there are, and a full counter is no matter; with the kernel's help and without. */
+START_TEST(bells_never_block)
+{
+	int fd = vdev_os_eventfd(), idle = vdev_os_eventfd();
+	struct vdev_os_bell b;
+
+	alarm(20);
+	vdev_os_bell_init(&b, idle);
+	if (_i)
+		vdev_os_bell_free(&b);
+	for (int i = 0; i < 5000; i++)
+		vdev_os_bell_ring(&b, fd);
+	ck_assert_uint_eq(vdev_os_drain(fd), 5000);
+	fill(fd);
+	errno = 77;
+	for (int i = 0; i < 200; i++)
+		vdev_os_bell_ring(&b, fd);
+	vdev_os_bell_ring(&b, -1);
+	ck_assert_int_eq(errno, 77);
+	ck_assert_int_eq(readable(fd, 0), 1);
+	vdev_os_bell_free(&b);
+	close(fd);
+	close(idle);
+}
+END_TEST
+
+static unsigned rings;
+static int race_fd, filling;
+
+static unsigned rung(void)
+{
+	return __atomic_load_n(&rings, __ATOMIC_RELAXED);
+}
+
+/* The other side: empty, and full until something was rung. Result: whether that took no end. */
+static void *fill_and_empty(void *arg)
+{
+	uint64_t n = UINT64_MAX - 1, end = vdev_os_now() + 500000000u, *stuck = arg;
+
+	while (vdev_os_now() < end && !*stuck) {
+		unsigned before = rung();
+		uint64_t limit = vdev_os_now() + 5000000000u;
+
+		(void)vdev_os_drain_foreign(race_fd);
+		for (volatile unsigned i = 0; i < before % 64; i++)
+			continue;
+		__atomic_store_n(&filling, 1, __ATOMIC_RELAXED);
+		(void)!write(race_fd, &n, sizeof(n));
+		__atomic_store_n(&filling, 0, __ATOMIC_RELAXED);
+		before = rung();
+		while (rung() - before < 3 && !*stuck)
+			*stuck = vdev_os_now() > limit;
+	}
+	(void)vdev_os_drain_foreign(race_fd);
+	return NULL;
+}
+
+START_TEST(bells_never_block_in_a_race)
+{
+	int idle = vdev_os_eventfd();
+	unsigned waits = 0;
+	struct vdev_os_bell b;
+	uint64_t stuck = 0;
+	pthread_t other;
+
+	race_fd = eventfd(0, EFD_CLOEXEC);
+	vdev_os_bell_init(&b, idle);
+	if (b.ctx == 0)
+		return; /* nor can it be done here */
+	ck_assert_int_eq(vdev_os_thread(&other, "other", fill_and_empty, &stuck), 0);
+	while (pthread_tryjoin_np(other, NULL) != 0) {
+		vdev_os_bell_ring(&b, race_fd);
+		__atomic_fetch_add(&rings, 1, __ATOMIC_RELAXED);
+		/* Ours came first, and now it is the other that waits for room. */
+		waits = __atomic_load_n(&filling, __ATOMIC_RELAXED) ? waits + 1 : 0;
+		if (waits > 50)
+			(void)vdev_os_drain_foreign(race_fd);
+	}
+	ck_assert_uint_eq(stuck, 0);
+	vdev_os_bell_free(&b);
+	close(race_fd);
+	close(idle);
+}
+END_TEST
+
 START_TEST(foreign_descriptors_never_block)
 {
 	int fd = eventfd(0, EFD_CLOEXEC), pipe_fds[2];
@@ -322,6 +418,8 @@ void test_suites(SRunner *runner)
 
 	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, eventfds_and_timers);
+	tcase_add_loop_test(tc, bells_never_block, 0, 2);
+	tcase_add_test(tc, bells_never_block_in_a_race);
 	tcase_add_test(tc, foreign_descriptors_never_block);
 	tcase_add_test(tc, a_socket_belongs_to_whoever_listens);
 	tcase_add_test(tc, only_one_of_many_listens);

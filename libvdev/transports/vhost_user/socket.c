@@ -181,7 +181,8 @@ int vu_slot_init(struct vdev_vhost_user *vu, struct vu_slot *s)
 
 /*
  * Whether notifications may go through @p fd: an eventfd, which like its kin has no file type. Not something with
- * contents, nor a pipe, whose reader may go and leave us a SIGPIPE. A full counter must not hold a queue up.
+ * contents, nor a pipe, whose reader may go and leave us a SIGPIPE. (That it does not block holds as long as the
+ * front-end leaves it so: nobody relies on that.)
  */
 int vu_notifiable(int fd)
 {
@@ -209,8 +210,8 @@ int vu_slot_set(struct vdev_vhost_user *vu, struct vu_slot *s, int fd)
 	return rc;
 }
 
-/* Any thread. What can't be written is not worth a word: the front-end took its end away. */
-void vu_slot_signal(struct vu_slot *s)
+/* Any thread. What can't be notified is not worth a word: the front-end took its end away. */
+void vu_slot_signal(const struct vdev_os_bell *b, const struct vu_slot *s)
 {
-	vdev_os_signal(s->fd);
+	vdev_os_bell_ring(b, s->fd);
 }

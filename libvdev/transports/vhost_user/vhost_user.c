@@ -197,6 +197,7 @@ static int init_events(struct vdev_vhost_user *vu)
 	vu->dummy = vdev_os_eventfd();
 	if (vu->dummy < 0)
 		return vu->dummy;
+	vdev_os_bell_init(&vu->bell, vu->dummy);
 	rc = vu_slot_init(vu, &vu->log_call);
 	if (rc < 0)
 		return rc;
@@ -262,6 +263,7 @@ static void release(struct vdev_vhost_user *vu)
 
 	for (unsigned i = 0; i < vu->nrings; i++)
 		vu_ring_free(&vu->rings[i]);
+	vdev_os_bell_free(&vu->bell);
 	vdev_os_close(vu->log_call.fd);
 	vdev_os_close(vu->dummy);
 	vdev_os_close(vu->wake);

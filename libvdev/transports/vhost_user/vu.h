@@ -69,13 +69,14 @@ struct vu_ring {
 	int has_addr;
 	int has_base;
 	int enabled;
-	int kicked;        /* it may start as soon as all is known */
-	int started;       /* the core's queue is */
-	int kick_fd;       /* or -1 */
-	int watched;       /* kick_fd is in our epoll */
-	int hot;           /* its port has more to do or is not armed, where we serve it */
-	uint64_t used_log; /* while started */
-	uint32_t polled;   /* any: no kicks will come, look all the time */
+	int kicked;               /* it may start as soon as all is known */
+	int started;              /* the core's queue is */
+	int kick_fd;              /* or -1 */
+	int watched;              /* kick_fd is in our epoll */
+	int hot;                  /* its port has more to do or is not armed, where we serve it */
+	uint64_t used_log;        /* while started */
+	uint32_t polled;          /* any: no kicks will come, look all the time */
+	struct vdev_os_bell bell; /* any */
 	struct vu_slot call;
 	struct vu_slot err;
 	uint32_t call_due; /* any: to be told over the back-end channel */
@@ -219,7 +220,8 @@ struct vdev_vhost_user {
 	struct vu_log *log;
 	struct vu_log *old_log;
 	struct vu_slot log_call;
-	uint32_t log_on; /* any */
+	struct vdev_os_bell bell; /* any: for it */
+	uint32_t log_on;          /* any */
 
 	struct vu_area area;
 	struct vu_tlb tlb;
@@ -287,7 +289,7 @@ int vu_take_fd(struct vu_message *m);
 int vu_notifiable(int fd);
 int vu_slot_init(struct vdev_vhost_user *vu, struct vu_slot *s);
 int vu_slot_set(struct vdev_vhost_user *vu, struct vu_slot *s, int fd);
-void vu_slot_signal(struct vu_slot *s);
+void vu_slot_signal(const struct vdev_os_bell *b, const struct vu_slot *s);
 
 /* control.c */
 void vu_expect(struct vdev_vhost_user *vu, int op, unsigned queue);

@@ -74,10 +74,10 @@ static int notification(struct vdev_vhost_front *f, const struct front_request *
 	q = &f->queues[m->state.index];
 	if (m->h.request == VU_BE_VRING_CALL) {
 		q->call_due = 1;
-		vdev_os_signal(q->call);
+		vdev_os_bell_ring(&f->bell, q->call);
 	} else {
 		q->err_due = 1;
-		vdev_os_signal(q->err);
+		vdev_os_bell_ring(&f->bell, q->err);
 	}
 	vdev_os_signal(f->wake);
 	return 0;

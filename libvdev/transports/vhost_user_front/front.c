@@ -144,6 +144,7 @@ static void destroy(struct vdev_vhost_front *f)
 		vdev_os_close(f->queues[i].call);
 		vdev_os_close(f->queues[i].err);
 	}
+	vdev_os_bell_free(&f->bell);
 	vdev_os_close(f->wake);
 	vdev_os_close(f->ep);
 	if (f->regions != NULL)
@@ -161,6 +162,8 @@ static int open_fds(struct vdev_vhost_front *f)
 		rc = f->wake = vdev_os_eventfd();
 	if (rc >= 0)
 		rc = vdev_os_epoll_add(f->ep, f->wake, f);
+	if (rc >= 0)
+		vdev_os_bell_init(&f->bell, f->wake);
 	for (unsigned i = 0; i < f->nqueues && rc >= 0; i++) {
 		struct front_queue *q = &f->queues[i];
 

@@ -82,8 +82,9 @@ struct vdev_vhost_front {
 	char *path;
 	size_t path_bytes;
 	int ep;
-	int wake; /* readable when the task has callbacks to make */
-	int fd;   /* the connection, or -1 */
+	int wake;                 /* readable when the task has callbacks to make */
+	struct vdev_os_bell bell; /* for what the back-end, or the caller, holds too */
+	int fd;                   /* the connection, or -1 */
 	int channel;
 	int inside; /* a callback is being made from within a wait */
 	int quiet; /* results are told by returning them alone: nobody is told that the connection went */

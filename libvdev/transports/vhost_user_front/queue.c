@@ -259,7 +259,7 @@ int vdev_vhost_front_kick(struct vdev_vhost_front *f, unsigned i)
 	if (i >= f->nqueues)
 		return VIRTQ_EINVAL;
 	if (!front_has(f, VU_PROTO_INBAND)) {
-		vdev_os_signal(f->queues[i].kick);
+		vdev_os_bell_ring(&f->bell, f->queues[i].kick);
 		return 0;
 	}
 	rc = front_ready(f);

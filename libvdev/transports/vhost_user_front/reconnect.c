@@ -139,7 +139,7 @@ static int tell_queues(struct vdev_vhost_front *f)
 		rc = front_queue_go(f, i);
 		/* What was used before the end may never have been told. */
 		if (!(f->queues[i].flags & VDEV_VHOST_FRONT_NO_CALL))
-			vdev_os_signal(f->queues[i].call);
+			vdev_os_bell_ring(&f->bell, f->queues[i].call);
 	}
 	return rc;
 }
