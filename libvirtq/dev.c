@@ -107,7 +107,7 @@ static int take_back(struct virtq_dev *vq, const struct virtq_chain *chains,
 static int is_last_popped(const struct virtq_dev *vq, const struct virtq_chain *chains, uint32_t n)
 {
 	for (uint32_t i = 0; i < n; i++)
-		if (!is_out(vq, &chains[i]) || chains[i].seq != vq->seq - n + i)
+		if (chains[i].seq != vq->seq - n + i)
 			return 0;
 	return n <= vq->inflight;
 }

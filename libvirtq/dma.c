@@ -71,13 +71,11 @@ int virtq_dma_init(struct virtq_dev *vq, const struct virtq_dev_config *cfg, voi
 	vq->xlat = NULL; /* whoever does the transfers translates */
 	vq->xlat_entries = 0;
 	err = LAYOUT(vq, start, vq, &cfg->state);
-	if (err != 0)
-		return err;
 	d->at = vq->avail;
 	d->at_wrap = vq->avail_wrap;
 	d->shown = vq->used;
 	d->shown_wrap = vq->used_wrap;
-	return 0;
+	return err;
 }
 
 int virtq_dma_busy(const struct virtq_dev *vq)
@@ -231,10 +229,8 @@ static void pump(struct virtq_dev *vq)
 		d->arm = ARM_LOOKS;
 		if (dma_room(vq) == 0 && d->want < d->window)
 			d->want++;
-		if (DMA_LAYOUT(vq, look_again, vq) > 0) {
-			d->arm = ARM_LOOKED;
+		if (DMA_LAYOUT(vq, look_again, vq) > 0)
 			DMA_LAYOUT(vq, looked, vq);
-		}
 	}
 	if (!vq->broken && !d->look_busy)
 		DMA_LAYOUT(vq, pump, vq);
@@ -276,8 +272,6 @@ static void look_done(struct virtq_dev *vq)
 	struct virtq_dev_dma *d = vq->dma;
 
 	d->look_busy = 0;
-	if (d->arm == ARM_LOOKS)
-		d->arm = ARM_LOOKED;
 	if (!vq->broken)
 		DMA_LAYOUT(vq, looked, vq);
 }
@@ -517,8 +511,9 @@ int virtq_dma_arm(struct virtq_dev *vq)
 		d->arm = ARM_NONE;
 		return 1;
 	}
-	if (d->arm != ARM_LOOKED || d->look_busy)
-		return VIRTQ_EAGAIN; /* a list that was found may be read a second time */
+	/* Until the look that counts has ended there is one; then a list that was found may be read a second time. */
+	if (d->look_busy)
+		return VIRTQ_EAGAIN;
 	d->arm = ARM_NONE;
 	d->looked = 0;
 	return 0;

@@ -39,7 +39,7 @@ struct dma_job {
 };
 
 enum dma_look { LOOK_INDEX, LOOK_HEADS, LOOK_RING };
-enum dma_arm { ARM_NONE, ARM_WAITS, ARM_LOOKS, ARM_LOOKED };
+enum dma_arm { ARM_NONE, ARM_WAITS, ARM_LOOKS };
 enum dma_wish { WISH_NONE, WISH_READS, WISH_READ };
 
 struct virtq_dev_dma {
