@@ -116,6 +116,132 @@ START_TEST(pieces_for_one_chain)
 }
 END_TEST
 
+/* Packed: when a look has shown where the driver is, or that it is wrong, there is no other before somebody asks. */
+START_TEST(looks_come_to_an_end)
+{
+	set_up(1, 8, (uint32_t)_i, 4, 0);
+	raw_table(&ring, 0x9000, 0, 0x8000, 16, 0, 0);
+	offer(0, 0x9000, 16, VIRTQ_DESC_INDIRECT);
+	fetch(4);
+	ck_assert_uint_eq(mem.reads, 2); /* the look, the table */
+	ck_assert_int_eq(pop(4), 1);
+	push(0, 1);
+	tear_down();
+	set_up(1, 8, (uint32_t)_i, 4, 0);
+	offer(0, 0x9000, 16, VIRTQ_DESC_INDIRECT | VIRTQ_DESC_NEXT);
+	fetch(4);
+	ck_assert_uint_eq(mem.reads, 1);
+	ck_assert_int_eq(pop(4), VIRTQ_EBROKEN);
+	ck_assert_uint_eq(mem.reads, 1);
+	tear_down();
+	/* As long as a look; with a window of one there is no room for another chain. */
+	set_up(1, 16, (uint32_t)_i, 1, 0);
+	for (unsigned i = 0; i < 4; i++)
+		raw_packed_offer(&ring, 0x8000, 16, 2, i < 3 ? VIRTQ_DESC_NEXT : 0);
+	fetch(1);
+	ck_assert_uint_eq(mem.reads, 2);
+	ck_assert_int_eq(pop(1), 1);
+	push(0, 1);
+	tear_down();
+	/* A list that a look does not show whole: twice, its rest, and what comes after it. */
+	set_up(1, 16, (uint32_t)_i, 4, 0);
+	for (unsigned i = 0; i < 9; i++)
+		raw_packed_offer(&ring, 0x8000, 16, 2, i < 8 ? VIRTQ_DESC_NEXT : 0);
+	fetch(4);
+	ck_assert_uint_eq(mem.reads, 4);
+	ck_assert_int_eq(pop(4), 1);
+	push(0, 1);
+	tear_down();
+}
+END_TEST
+
+/* A look shows more places than there are chains, and just as many chains as were asked for: there are no more. */
+START_TEST(as_many_as_were_asked_for)
+{
+	set_up(_i, 16, 0, 4, 0);
+	for (uint16_t id = 0; id < 4; id++)
+		offer(id, 0x8000, 16, 0);
+	fetch(4);
+	ck_assert_int_eq(pop(4), 4);
+	ck_assert_int_eq(arm(), 0);
+	push(0, 4);
+	for (uint16_t id = 0; id < 5; id++)
+		offer(id, 0x8000, 16, 0);
+	fetch(4);
+	ck_assert_int_eq(pop(4), 4);
+	ck_assert_int_eq(arm(), 1);
+	push(0, 4);
+	ck_assert_int_eq(pop_wait(4), 1);
+	push(0, 1);
+	tear_down();
+}
+END_TEST
+
+static unsigned written;
+
+static int write_nothing(void *ctx, uint64_t addr, const void *src, uint32_t len)
+{
+	(void)ctx;
+	(void)addr;
+	(void)src;
+	(void)len;
+	written++;
+	return VIRTQ_EIO;
+}
+
+static void fails_from_here(void)
+{
+	mem.ops.write = write_nothing;
+	written = 0;
+}
+
+/* A write that fails: nothing follows it, so that the driver sees all of a burst or nothing. */
+START_TEST(writes_that_fail)
+{
+	set_up(_i, 8, 0, 4, 0);
+	offer(0, 0x8000, 16, 0);
+	fetch(1);
+	ck_assert_int_eq(pop(1), 1);
+	push(0, 1);
+	fails_from_here();
+	virtq_dev_publish(&ring.dev);
+	ck_assert_uint_eq(written, 1);
+	ck_assert_uint_eq(fault(), VIRTQ_FAULT_DMA);
+	virtq_dev_publish(&ring.dev);
+	ck_assert_uint_eq(written, 1);
+	tear_down();
+	set_up(_i, 8, 0, 4, 0);
+	fails_from_here();
+	ck_assert_int_eq(virtq_dev_arm(&ring.dev), VIRTQ_EBROKEN);
+	ck_assert_uint_eq(fault(), VIRTQ_FAULT_DMA);
+	tear_down();
+	set_up(_i, 8, 0, 4, 0);
+	fails_from_here();
+	virtq_dev_disarm(&ring.dev);
+	ck_assert_uint_eq(fault(), VIRTQ_FAULT_DMA);
+	tear_down();
+}
+END_TEST
+
+/* Packed: lists with ids of their own that take more of the ring than there is. */
+START_TEST(lists_that_overlap)
+{
+	set_up(1, 8, (uint32_t)_i, 4, 0);
+	for (uint16_t id = 0; id < 2; id++)
+		for (uint32_t i = 0; i < 5; i++)
+			raw_packed_offer(&ring, 0x8000, 16, id, i < 4 ? VIRTQ_DESC_NEXT : 0);
+	raw_packed(&ring, 0, 0x8000, 16, 0, packed_avail(1) | VIRTQ_DESC_NEXT); /* for now */
+	raw_packed(&ring, 1, 0x8000, 16, 0, packed_avail(1) | VIRTQ_DESC_NEXT);
+	ck_assert_int_eq(pop_wait(1), 1);
+	raw_packed(&ring, 0, 0x8000, 16, 1, packed_avail(0) | VIRTQ_DESC_NEXT);
+	raw_packed(&ring, 1, 0x8000, 16, 1, packed_avail(0));
+	ck_assert_int_eq(pop_wait(1), VIRTQ_EBROKEN);
+	ck_assert_uint_eq(fault(), VIRTQ_FAULT_TOO_MANY);
+	ck_assert_int_eq(virtq_dev_release(&ring.dev, chains, 1), 0);
+	tear_down();
+}
+END_TEST
+
 void test_suites(SRunner *runner)
 {
 	Suite *s = suite_create("dma_bus");
@@ -124,6 +250,10 @@ void test_suites(SRunner *runner)
 	tcase_add_loop_test(tc, reads_of_a_split_chain, 0, 3);
 	tcase_add_loop_test(tc, reads_of_a_packed_list, 0, 3);
 	tcase_add_loop_test(tc, pieces_for_one_chain, 0, 2);
+	tcase_add_loop_test(tc, looks_come_to_an_end, 0, 3);
+	tcase_add_loop_test(tc, as_many_as_were_asked_for, 0, 2);
+	tcase_add_loop_test(tc, writes_that_fail, 0, 2);
+	tcase_add_loop_test(tc, lists_that_overlap, 0, 3);
 	suite_add_tcase(s, tc);
 	srunner_add_suite(runner, s);
 }

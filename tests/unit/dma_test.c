@@ -445,8 +445,26 @@ START_TEST(dma_misuse)
 	ck_assert_uint_eq(virtq_dev_bytes(&cfg), 0);
 	ck_assert_int_eq(virtq_dev_init(&vq, &cfg), VIRTQ_EINVAL);
 	cfg.dma_window = 4;
-	mem.ops.write = NULL;
-	ck_assert_uint_eq(virtq_dev_bytes(&cfg), 0);
+	for (int i = 0; i < 3; i++) {
+		struct virtq_dma ops = mem.ops;
+
+		cfg.dma = &ops;
+		ck_assert_uint_ne(virtq_dev_bytes(&cfg), 0);
+		if (i == 0)
+			ops.size--;
+		else if (i == 1)
+			ops.read = NULL;
+		else
+			ops.write = NULL;
+		ck_assert_uint_eq(virtq_dev_bytes(&cfg), 0);
+	}
+	/* The ring would have to be read to begin. */
+	cfg.dma = &mem.ops;
+	cfg.state.flags |= VIRTQ_STATE_USED_IN_RING;
+	cfg.scratch = calloc(1, 1 << 20);
+	cfg.scratch_bytes = 1 << 20;
+	ck_assert_int_eq(virtq_dev_init(&vq, &cfg), _i ? VIRTQ_EBADMSG : VIRTQ_EINVAL);
+	free(cfg.scratch);
 	ck_assert_uint_le(virtq_dev_max_iov(&ring.dev), 64);
 	ck_assert_int_eq(virtq_dev_pop(&ring.dev, chains, 1, iov, 64), VIRTQ_EINVAL);
 	ck_assert_int_eq(virtq_dev_pop_seg(&ring.dev, chains, 1, ring.seg, 1), VIRTQ_EINVAL);

@@ -230,8 +230,8 @@ START_TEST(init_refuses_misuse)
 
 #define REFUSED(change) (s = setup_new(l), change, refused(s))
 	REFUSED(s->cfg.size--);
-	REFUSED(s->cfg.queue_size = 0);
-	REFUSED(s->cfg.queue_size = _i ? 32769 : 12);
+	REFUSED((s->cfg.queue_size = 0, s->cfg.ring_addr = 0));
+	REFUSED((s->cfg.queue_size = _i ? 32769 : 12, s->cfg.ring_addr = 0));
 	REFUSED(s->cfg.reserved = 1);
 	REFUSED(s->cfg.ring = NULL);
 	REFUSED(s->cfg.ring = s->ring + 8);
