@@ -18,7 +18,7 @@ static struct vdev_queue_setup setup;
 static uint64_t region[512], region_then[512];
 static uint8_t memory_then[FIXTURE_BYTES];
 static unsigned wakes;
-static int later; /* buffers are not translated yet */
+static enum { NOTHING, BUFFERS, ALL } later; /* what is not translated yet */
 
 static void woken(void *ctx)
 {
@@ -34,7 +34,7 @@ static int translate(void *ctx, uint64_t iova, int write, struct virtq_xlat *out
 
 	(void)ctx;
 	(void)write;
-	if (later && iova >= fixture_in_gpa(&f, SLOT_LEFT - 1))
+	if (later == ALL || (later == BUFFERS && iova >= fixture_in_gpa(&f, SLOT_LEFT - 1)))
 		return VIRTQ_EAGAIN;
 	*out = (struct virtq_xlat){.iova = page, .gpa = page, .len = 0x1000, .perm = 3};
 	return 0;
@@ -58,7 +58,7 @@ static void run_all(void)
 /* A device that takes LEFT requests and is gone: memory and region are as it leaves them. */
 static void predecessor(int packed, int translated)
 {
-	later = 0;
+	later = NOTHING;
 	memset(&setup, 0, sizeof(setup));
 	memset(region, 0, sizeof(region));
 	fixture_init(&f, packed ? LAYOUT_PACKED : LAYOUT_SPLIT, 1);
@@ -154,7 +154,7 @@ START_TEST(a_stop_does_not_wait_for_what_can_not_be)
 	if (why == BROKEN) /* where the first one's buffer is */
 		memset(packed ? (uint8_t *)region + 32 + 24 : f.memory + (setup.state.desc - FIXTURE_GPA),
 		       0xff, 8);
-	later = why == WAITING;
+	later = why == WAITING ? BUFFERS : NOTHING;
 	if (why != DISABLED)
 		ck_assert_int_eq(vdev_queue_enable(f.v, 0, 1), 0);
 	if (why == STALLED || why == BROKEN || why == WAITING)
@@ -171,6 +171,27 @@ START_TEST(a_stop_does_not_wait_for_what_can_not_be)
 	ck_assert_uint_eq(f.echo.offered, offered);
 	ck_assert_uint_eq(fixture_take(&f, 0), 0);
 	ck_assert_int_eq(vdev_queue_started(f.v, 0), 0);
+	end();
+}
+END_TEST
+
+/* Where the ring itself is not found, what is left of an earlier time is not asked after. */
+START_TEST(a_stop_before_the_ring_is_found)
+{
+	predecessor(_i, 1);
+	successor();
+	ck_assert_int_eq(vdev_queue_stop(f.v, 0), VIRTQ_EAGAIN);
+	run_all();
+	ck_assert_uint_eq(f.done[VDEV_OP_QUEUE_STOP], 1);
+	later = ALL;
+	ck_assert_int_eq(vdev_queue_enable(f.v, 0, 1), 0);
+	ck_assert_int_eq(vdev_queue_start(f.v, 0, &setup), VIRTQ_EAGAIN);
+	run_all();
+	ck_assert_int_eq(vdev_queue_broken(f.v, 0), 0);
+	ck_assert_int_eq(vdev_queue_stop(f.v, 0), VIRTQ_EAGAIN);
+	run_all();
+	ck_assert_uint_eq(f.done[VDEV_OP_QUEUE_STOP], 2);
+	ck_assert_uint_eq(f.echo.offered, 0);
 	end();
 }
 END_TEST
@@ -225,6 +246,7 @@ void test_suites(SRunner *runner)
 
 	tcase_add_loop_test(tc, a_stop_serves_them_first, 0, 2);
 	tcase_add_loop_test(tc, a_stop_does_not_wait_for_what_can_not_be, 0, 2 * REASONS);
+	tcase_add_loop_test(tc, a_stop_before_the_ring_is_found, 0, 2);
 	tcase_add_loop_test(tc, a_stop_before_driver_ok, 0, 2);
 	tcase_add_loop_test(tc, memory_that_lacks_is_told, 0, 2);
 	suite_add_tcase(suite, tc);
