@@ -32,6 +32,9 @@ enum { DEV_BROKEN = 1, DEV_UNMAPPED = 2 };
 /* Find all three parts of the ring in a map. 0, or VIRTQ_EAGAIN or VIRTQ_EFAULT with nothing changed. */
 int dev_map_ring(struct virtq_dev *vq, const struct virtq_mem *mem);
 
+/* virtq_dev_state(), but for what a predecessor left. */
+int dev_position(const struct virtq_dev *vq, struct virtq_state *out);
+
 /* What is called instead, or besides, while requests in flight are noted (track.h). */
 struct virtq_track_calls {
 	int (*pop)(struct virtq_dev *vq, struct virtq_chain *chains, uint32_t max,

@@ -218,7 +218,7 @@ int virtq_dev_fini(struct virtq_dev *vq)
 	return 0;
 }
 
-int virtq_dev_state(const struct virtq_dev *vq, struct virtq_state *out)
+int dev_position(const struct virtq_dev *vq, struct virtq_state *out)
 {
 	if (vq->inflight > 0 || (!vq->packed && vq->used != vq->used_shown) || vq->held)
 		return VIRTQ_EBUSY;
@@ -235,6 +235,13 @@ int virtq_dev_state(const struct virtq_dev *vq, struct virtq_state *out)
 	else
 		LAYOUT(vq, state, vq, out);
 	return 0;
+}
+
+int virtq_dev_state(const struct virtq_dev *vq, struct virtq_state *out)
+{
+	if (vq->track != NULL && vq->track->left(vq) > 0)
+		return VIRTQ_EBUSY;
+	return dev_position(vq, out);
 }
 
 #endif

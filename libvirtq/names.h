@@ -8,8 +8,9 @@
 #define chain_table_step        virtq__chain_table_step
 #define dev_break               virtq__dev_break
 #define dev_map_ring            virtq__dev_map_ring
-#define dev_mark_places         virtq__dev_mark_places
 #define dev_mark_device_area    virtq__dev_mark_device_area
+#define dev_mark_places         virtq__dev_mark_places
+#define dev_position            virtq__dev_position
 #define dma_job_bad             virtq__dma_job_bad
 #define dma_job_new             virtq__dma_job_new
 #define dma_job_read            virtq__dma_job_read

@@ -51,6 +51,11 @@ uint32_t virtq_inflight_left(const struct virtq_dev *vq)
 	return t == NULL ? 0 : t->nreplay - t->replayed;
 }
 
+int virtq_inflight_state(const struct virtq_dev *vq, struct virtq_state *out)
+{
+	return dev_position(vq, out);
+}
+
 /* Which of two replays was popped first. */
 static int before(const struct virtq_track *t, uint32_t a, uint32_t b)
 {

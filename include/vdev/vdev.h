@@ -75,7 +75,9 @@ struct vdev_queue_setup {
 	uint64_t used_log; /**< with VDEV_QUEUE_USED_LOG */
 	/**
 	 * Where requests in flight are noted (virtq_inflight_config.region), or NULL. It must stay until the queue
-	 * has stopped or was reset; requests that it lists are served first.
+	 * has stopped or was reset; requests that it lists are served first. The
+	 * queue's own reset clears it. After a reset of the device, or to start a stopped queue elsewhere,
+	 * whoever keeps it does so (virtq_inflight_clear()).
 	 */
 	void *inflight;
 	size_t inflight_bytes;
@@ -116,8 +118,11 @@ VIRTQ_MUST_CHECK int vdev_queue_stop(struct vdev *v, unsigned q);
  */
 VIRTQ_MUST_CHECK int vdev_queue_reset(struct vdev *v, unsigned q);
 /**
- * Position of a stopped queue (or of a started one while the device is quiesced).
- * @return 0 or VIRTQ_EBUSY, VIRTQ_EINVAL
+ * Position of a stopped queue (or of a started one while the device is quiesced). Requests in flight
+ * that were taken over and not served when it was stopped are between its used and its available
+ * position.
+ * @return 0; VIRTQ_EBUSY: it runs, or requests that were taken over are still to be served;
+ *         VIRTQ_EINVAL: there is no such queue, or its position is not known
  */
 VIRTQ_MUST_CHECK int vdev_queue_state(const struct vdev *v, unsigned q, struct virtq_state *out);
 /**

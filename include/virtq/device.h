@@ -195,7 +195,8 @@ VIRTQ_MUST_CHECK static inline int virtq_dev_init(struct virtq_dev *vq,
 VIRTQ_MUST_CHECK int virtq_dev_fini(struct virtq_dev *vq);
 
 /**
- * Save the state. No chain may be out and everything pushed must be published.
+ * Save the state. No chain may be out, everything pushed must be published, and no request of a
+ * predecessor may wait to be popped again (virtq_inflight_left(); see virtq_inflight_state()).
  * @return 0, or VIRTQ_EBUSY
  */
 VIRTQ_MUST_CHECK int virtq_dev_state(const struct virtq_dev *vq, struct virtq_state *out);

@@ -68,6 +68,13 @@ VIRTQ_MUST_CHECK static inline int virtq_inflight_attach(struct virtq_dev *vq,
 /** Requests of a predecessor that virtq_dev_pop() will give before any other. */
 uint32_t virtq_inflight_left(const struct virtq_dev *vq);
 
+/**
+ * virtq_dev_state() of a queue whose region stays: requests of a predecessor that were not popped again
+ * count as taken, so that the available position is behind them.
+ * @return 0, or VIRTQ_EBUSY: chains are out, or what was pushed is not published
+ */
+VIRTQ_MUST_CHECK int virtq_inflight_state(const struct virtq_dev *vq, struct virtq_state *out);
+
 /** 1 when the region at @p region was never used, or was cleared. It holds at least 16 bytes. */
 int virtq_inflight_fresh(const void *region);
 

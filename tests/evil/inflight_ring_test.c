@@ -175,6 +175,7 @@ void test_suites(SRunner *runner)
 	Suite *s = suite_create("evil inflight ring");
 	TCase *tc = tcase_create("ring");
 
+	tcase_set_timeout(tc, 60);
 	tcase_add_loop_test(tc, an_id_that_waits_for_its_turn, 0, 2);
 	tcase_add_loop_test(tc, any_ids_in_any_order, 0, 4);
 	tcase_add_test(tc, a_take_over_from_a_fresh_state);

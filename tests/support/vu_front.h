@@ -123,6 +123,13 @@ uint32_t vf_take_base(struct vu_front *f, unsigned q);
 /* Go on with a ring that was stopped, where it was. */
 void vf_ring_resume(struct vu_front *f, unsigned q, uint32_t base);
 
+/* Get an area for requests in flight of rings of VF_RING entries. */
+void vf_area(struct vu_front *f, unsigned queues, struct vu_inflight *area, int *fd);
+/* A back-end that pops n requests of ring 0 and dies: the library alone, since no other could be stopped just there. */
+void vf_pop_and_die(struct vu_front *f, const struct vu_inflight *area, int fd, int n);
+/* Of a split ring: what the device has shown. */
+uint16_t vf_used_idx(const struct vu_front *f, unsigned q);
+
 /* Put a request into the ring and tell the device. data is an offset in the memory. Returns its slot. */
 unsigned vf_submit(struct vu_front *f, unsigned q, uint32_t type, uint64_t sector, uint32_t data,
                    uint32_t bytes);

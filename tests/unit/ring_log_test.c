@@ -179,6 +179,7 @@ void test_suites(SRunner *runner)
 	Suite *s = suite_create("ring log");
 	TCase *tc = tcase_create("log");
 
+	tcase_set_timeout(tc, 60);
 	tcase_add_loop_test(tc, a_burst_from_before_the_log, 0, 2);
 	tcase_add_loop_test(tc, over_the_end_of_the_ring, 0, 2);
 	tcase_add_loop_test(tc, a_take_over_marks_for_the_dead, 0, 2);

@@ -91,11 +91,7 @@ static int area_fd;
 
 static void get_area(void)
 {
-	area = (struct vu_inflight){.num_queues = 1, .queue_size = VF_RING};
-	vf_send(&f, VU_GET_INFLIGHT_FD, &area, sizeof(area));
-	ck_assert_int_eq(vf_answer_fd(&f, VU_GET_INFLIGHT_FD, &area, sizeof(area), &area_fd),
-	                 sizeof(area));
-	ck_assert_int_ge(area_fd, 0);
+	vf_area(&f, 1, &area, &area_fd);
 	ck_assert_int_eq(vdev_os_sealed(area_fd), 1);
 }
 
@@ -111,15 +107,6 @@ static void set_area(void)
 	ck_assert_int_eq(vf_ack(&f, VU_SET_INFLIGHT_FD, &area, sizeof(area), &area_fd, 1), 0);
 }
 
-/* Of a split ring. */
-static uint16_t used_idx(void)
-{
-	uint16_t used;
-
-	memcpy(&used, f.mem + (f.rings[0].state.device - VF_GPA) + 2, sizeof(used));
-	return used;
-}
-
 /* As a front-end does after a crash, which knows no position. */
 static void ring_again(void)
 {
@@ -128,7 +115,7 @@ static void ring_again(void)
 
 	close(r->call);
 	r->call = -1;
-	vf_ring_resume(&f, 0, f.kind & VF_PACKED ? 0 : used_idx());
+	vf_ring_resume(&f, 0, f.kind & VF_PACKED ? 0 : vf_used_idx(&f, 0));
 	r->call = vdev_os_eventfd();
 	ck_assert_int_ge(r->call, 0);
 	ck_assert_int_eq(vf_ack(&f, VU_SET_VRING_CALL, &index, sizeof(index), &r->call, 1), 0);
@@ -138,37 +125,6 @@ static void ring_again(void)
 static void fill(uint32_t at, int byte)
 {
 	memset(f.mem + at, byte, LEN);
-}
-
-/* A predecessor that pops n requests and dies: by the library, since a real one could not be stopped just there. */
-static void pop_and_die(int n)
-{
-	struct virtq_region region = {.gpa = VF_GPA, .len = VF_BYTES, .host = f.mem};
-	struct virtq_dev_config cfg = {.size = sizeof(cfg), .state = f.rings[0].state};
-	struct virtq_inflight_config in = {
-		.size = sizeof(in), .entries = VF_RING, .region_bytes = (size_t)area.mmap_size};
-	struct virtq_chain chains[8];
-	struct virtq_iov iov[256];
-	struct virtq_mem mem;
-	struct virtq_dev dev;
-
-	ck_assert_int_eq(virtq_mem_init(&mem, &region, 1), 0);
-	cfg.mem = &mem;
-	cfg.features = (struct virtq_features){{f.features & ~(1ull << VU_F_PROTOCOL), 0}};
-	if (!(f.kind & VF_PACKED))
-		cfg.state.avail = cfg.state.used = used_idx();
-	cfg.scratch_bytes = virtq_dev_bytes(&cfg);
-	cfg.scratch = malloc(cfg.scratch_bytes);
-	ck_assert_int_eq(virtq_dev_init(&dev, &cfg), 0);
-	in.region = mmap(NULL, (size_t)area.mmap_size, PROT_READ | PROT_WRITE, MAP_SHARED, area_fd, 0);
-	ck_assert_ptr_ne(in.region, MAP_FAILED);
-	in.scratch_bytes = virtq_inflight_scratch(&dev, VF_RING);
-	in.scratch = malloc(in.scratch_bytes);
-	ck_assert_int_ge(virtq_inflight_attach(&dev, &in), 0);
-	ck_assert_int_eq(virtq_dev_pop(&dev, chains, (uint32_t)n, iov, 256), n);
-	munmap(in.region, (size_t)area.mmap_size);
-	free(in.scratch);
-	free(cfg.scratch);
 }
 
 static void check_image(uint64_t sector, int byte)
@@ -203,7 +159,7 @@ START_TEST(replay_waits_for_an_old_write)
 	fill(VF_DATA, 'a');
 	fill(VF_DATA + LEN, 'b');
 	old = vf_submit(&f, 0, 1, 0, VF_DATA, LEN);
-	pop_and_die(1);
+	vf_pop_and_die(&f, &area, area_fd, 1);
 	/* Elsewhere: two writes that are out at the same time have no order of their own. */
 	fresh = vf_submit(&f, 0, 1, LEN / VF_SECTOR, VF_DATA + LEN, LEN);
 
@@ -267,7 +223,7 @@ START_TEST(killed_again_and_again)
 			slots[k] = vf_submit(&f, 0, 1, 0, VF_DATA + (uint32_t)k * LEN, LEN);
 		}
 		if (popped > 0)
-			pop_and_die(popped);
+			vf_pop_and_die(&f, &area, area_fd, popped);
 		start_daemon();
 		connect_up(kind);
 		set_area();

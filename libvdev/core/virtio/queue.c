@@ -241,10 +241,14 @@ void queue_take_posted(struct vdev_queue *q)
 void queue_end(struct vdev_queue *q, uint32_t why)
 {
 	int alive = !(why & (POST_STOP | POST_CANCELS));
+	/* Before it is read, the region may know of another position than the setup. */
+	int known = q->setup.inflight == NULL;
 
 	q->state = q->setup.state;
 	if (q->live) {
-		if (virtq_dev_state(&q->vq, &q->state) < 0)
+		/* What a predecessor left and nobody served stays noted. */
+		known = virtq_inflight_state(&q->vq, &q->state) == 0;
+		if (!known)
 			log_queue(q, VDEV_LOG_WARNING, VIRTQ_EBUSY, -1, "position of the ring is not known");
 		if (q->ops->queue_end != NULL)
 			q->ops->queue_end(q->model, q);
@@ -256,8 +260,11 @@ void queue_end(struct vdev_queue *q, uint32_t why)
 	q->todo &= ~(uint32_t)(POST_START | POST_KILL | POST_UNMAP | POST_REMAP);
 	if (alive)
 		return;
-	q->has_state = !(why & POST_CANCELS);
+	q->has_state = known && !(why & POST_CANCELS);
 	if (why & POST_CANCELS) {
+		/* A reset of the device may come of a lost connection: who keeps the regions knows what is over. */
+		if (why & POST_QUEUE_RESET && q->setup.inflight != NULL)
+			virtq_inflight_clear(q->setup.inflight);
 		memset(&q->state, 0, sizeof(q->state));
 		memset(&q->setup, 0, sizeof(q->setup));
 		store_relaxed(&q->enabled, 1);

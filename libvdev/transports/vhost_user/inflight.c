@@ -160,6 +160,19 @@ int vu_inflight_setup(struct vu_ring *r, int packed, struct vdev_queue_setup *ou
 	return 0;
 }
 
+/* The ring has stopped with nothing in flight. The version goes first: what is half cleared is a new region. */
+void vu_inflight_over(struct vu_ring *r)
+{
+	int packed = (r->vu->features >> VIRTQ_F_RING_PACKED & 1) != 0;
+	uint8_t *region = region_of(r->vu, r->index, packed);
+
+	if (region == NULL)
+		return;
+	virtq_inflight_clear(region);
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	memset(region, 0, virtq_inflight_bytes(r->vu->area.entries, packed));
+}
+
 /* The device was reset at the front-end's wish: what was in flight is over. */
 void vu_inflight_forget(struct vdev_vhost_user *vu)
 {

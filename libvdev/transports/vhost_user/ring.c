@@ -58,8 +58,8 @@ void vu_ring_no_kick(struct vu_ring *r)
 	__atomic_store_n(&r->polled, 0, __ATOMIC_RELAXED);
 }
 
-/* The queue has stopped: note where. */
-static void note_position(struct vu_ring *r)
+/* The queue has stopped: note where. 1: that is known, and nothing is in flight. */
+static int note_position(struct vu_ring *r)
 {
 	struct virtq_state s;
 
@@ -68,16 +68,17 @@ static void note_position(struct vu_ring *r)
 	if (!vu_any_started(r->vu))
 		vu_iotlb_forget(r->vu);
 	if (vdev_queue_state(r->vu->v, r->index, &s) < 0)
-		return;
+		return 0;
 	r->base = s.avail;
 	if (is_packed(r->vu))
 		r->base |= (uint32_t)s.used << 16;
 	r->has_base = 1;
+	return s.avail == s.used;
 }
 
 void vu_ring_stopped(struct vu_ring *r)
 {
-	note_position(r);
+	(void)note_position(r);
 	vu_ring_no_kick(r);
 }
 
@@ -278,7 +279,7 @@ static int restarted(struct vdev_vhost_user *vu, int rc)
 	struct vu_ring *r = &vu->rings[vu->next];
 
 	(void)rc;
-	note_position(r);
+	(void)note_position(r);
 	r->kicked = 1;
 	vu_ring_try(r);
 	return r->started ? 0 : vu_refuse(vu, "the ring can't go on");
@@ -352,8 +353,9 @@ static int tell_base(struct vdev_vhost_user *vu, int rc)
 	struct vu_vring_state answer = {.index = r->index};
 
 	(void)rc;
-	if (r->started)
-		note_position(r);
+	/* From here on the front-end knows where it is: a region would say that it is still there. */
+	if (r->started && note_position(r))
+		vu_inflight_over(r);
 	vu_ring_no_kick(r);
 	answer.num = r->base;
 	if (!r->has_base)

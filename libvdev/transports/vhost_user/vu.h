@@ -378,6 +378,7 @@ int vu_on_get_inflight_fd(struct vdev_vhost_user *vu, struct vu_message *m);
 int vu_on_set_inflight_fd(struct vdev_vhost_user *vu, struct vu_message *m);
 int vu_inflight_on(const struct vdev_vhost_user *vu, unsigned i);
 int vu_inflight_setup(struct vu_ring *r, int packed, struct vdev_queue_setup *out);
+void vu_inflight_over(struct vu_ring *r);
 void vu_inflight_forget(struct vdev_vhost_user *vu);
 void vu_inflight_drop(struct vdev_vhost_user *vu);
 
