@@ -31,8 +31,10 @@
 #define core_resume                 vdev__core_resume
 #define core_save                   vdev__core_save
 #define core_set_mem                vdev__core_set_mem
+#define driver_live                 vdev__driver_live
 #define driver_queue_is             vdev__driver_queue_is
 #define driver_queue_size           vdev__driver_queue_size
+#define driver_shown                vdev__driver_shown
 #define engine_alloc                vdev__engine_alloc
 #define fan_begin                   vdev__fan_begin
 #define fan_out                     vdev__fan_out

@@ -16,7 +16,14 @@
  *
  * Threads: one at a time for all calls on a device and its queues, except vdev_driver_notify() and
  * vdev_driver_kick(), which belong to the queue's owner and may run beside other queues' owners and
- * beside the device's thread, as long as that resets neither the device nor this queue.
+ * beside the device's thread, as long as that resets neither the device nor this queue. vdev_driver_phase()
+ * may be asked by any thread. (Through PCI's window all this only with locks, see struct vdev_pci_access.)
+ *
+ * Memory: all of it is the caller's, and there is nothing to free. The device's object, its queues' and their rings
+ * stay where they are, and rings and buffers remain the device's, until vdev_driver_reset() has returned 0 (of one queue:
+ * vdev_driver_queue_reset()). After VIRTQ_EAGAIN they are still the device's. After VIRTQ_EIO nothing is there that could
+ * use them; whoever can't be sure of that switches its bus mastering or its IOMMU off first. Access callbacks are
+ * called from inside calls alone, and may be given up once no more calls come.
  */
 #ifndef VDEV_DRIVER_H
 #define VDEV_DRIVER_H
@@ -99,7 +106,7 @@ int vdev_driver_phase(const struct vdev_driver *d);
  * Reset the device and wait until that is done (sections 2.4, 4.1.4.3.2). Queues set up before are
  * gone: take back their buffers with virtq_drv_detach(). Any phase.
  * @return 0; VIRTQ_EAGAIN: not done within the bound, and buffers still belong to the device: call
- *         again; VIRTQ_EIO: the device is gone (all registers read as ones)
+ *         again; VIRTQ_EIO: the device is gone (its registers read as all ones; on some buses as zeroes)
  */
 VIRTQ_MUST_CHECK int vdev_driver_reset(struct vdev_driver *d);
 
@@ -133,20 +140,21 @@ void vdev_driver_features(const struct vdev_driver *d, struct virtq_features *ou
 /**
  * The largest size of a queue. From phase NEGOTIATED on, and while the queue is not enabled.
  * @return 1 to 32768 (a power of two unless RING_PACKED); VIRTQ_ENOTSUP: no such queue;
- *         VIRTQ_EPROTO: the device gives a size that can't be; VIRTQ_EINVAL: wrong phase
+ *         VIRTQ_EPROTO: the device gives a size that can't be; VIRTQ_EIO: gone; VIRTQ_EINVAL: wrong phase
  */
 VIRTQ_MUST_CHECK int vdev_driver_queue_max(struct vdev_driver *d, uint16_t index);
 
 /**
  * Tell the device a queue's place, and enable it. In phase NEGOTIATED, and with RING_RESET also in
  * RUNNING (a queue that was reset, section 2.6.1.2).
- * @param q       filled in; stays where it is until the queue or the device is reset
+ * @param q       filled in if all goes well, else left as it is; stays where it is until the queue or the device is
+ *                reset
  * @param vq      set up with virtq_drv_init() for the negotiated features, fresh
  * @param vector  MSI-X vector of its used buffer notifications, or VDEV_DRIVER_NO_VECTOR
  * @return 0; VIRTQ_ENOTSUP: no such queue; VIRTQ_EINVAL: larger than vdev_driver_queue_max(), ring not
  *         as negotiated, no such vector, wrong phase; VIRTQ_EBUSY: enabled already;
  *         VIRTQ_ENOSPC: the device has no resources for the vector: try fewer vectors;
- *         VIRTQ_EPROTO: the device contradicts itself
+ *         VIRTQ_EPROTO: the device contradicts itself; VIRTQ_EIO: gone
  */
 VIRTQ_MUST_CHECK int vdev_driver_queue_start(struct vdev_driver_queue *q, struct vdev_driver *d,
                                              uint16_t index, struct virtq_drv *vq, uint16_t vector);
@@ -199,7 +207,8 @@ void vdev_driver_interrupts_done(struct vdev_driver *d, unsigned which);
  * Read fields of configuration space, all of one generation (section 2.5.1). From phase BEGUN on.
  * Whether a field exists is a question of features.
  * @return 0; VIRTQ_ENOTSUP: a field is beyond what the device has; VIRTQ_EAGAIN: it changed all the
- *         time, and the values belong to no one generation; VIRTQ_EINVAL: width, alignment or phase
+ *         time, and the values belong to no one generation; VIRTQ_EIO: gone, the values mean nothing;
+ *         VIRTQ_EINVAL: width, alignment or phase
  */
 VIRTQ_MUST_CHECK int vdev_driver_config_read(struct vdev_driver *d, struct vdev_driver_field *field,
                                              uint32_t n);
@@ -216,13 +225,13 @@ VIRTQ_MUST_CHECK int vdev_driver_config_write(struct vdev_driver *d,
  * buffers (virtq_drv_detach()), and start it again as at first (vdev_driver_queue_start()).
  * @return 0; VIRTQ_EAGAIN: not done within the bound, the buffers still belong to the device: call
  *         again; VIRTQ_ENOTSUP: not negotiated; VIRTQ_EPROTO: the device says it is done and shows the
- *         queue still enabled: reset the device; VIRTQ_EINVAL: not started
+ *         queue still enabled: reset the device; VIRTQ_EIO: the device is gone; VIRTQ_EINVAL: not started
  */
 VIRTQ_MUST_CHECK int vdev_driver_queue_reset(struct vdev_driver_queue *q);
 
 /**
  * Suspend the device and wait until it is (SUSPEND, section 3.4). Meanwhile nothing is notified and
- * the caller adds no buffers. Phase RUNNING, or SUSPENDED after VIRTQ_EAGAIN.
+ * the caller adds no buffers; a kick that another thread has begun may still arrive, so owners of queues stop first. Phase RUNNING, or SUSPENDED after VIRTQ_EAGAIN.
  * @return 0, VIRTQ_EAGAIN, VIRTQ_ENOTSUP: not negotiated, VIRTQ_EBROKEN: the device wants a reset
  *         instead, VIRTQ_EINVAL, VIRTQ_EIO
  */

@@ -17,7 +17,9 @@ extern "C" {
 
 /**
  * How to reach one block of registers. A read returns the register's value on any machine; offsets
- * are multiples of the width. Callbacks don't call back into the library.
+ * are multiples of the width. Each callback comes from inside a call of the library, on its thread: where queues have
+ * threads of their own, write is called by several at once. Callbacks don't call back into the library. They and
+ * @p ctx stay valid as long as any call on the device or its queues may come; none comes by itself.
  */
 struct vdev_mmio_access {
 	size_t size; /**< sizeof(struct vdev_mmio_access) */
@@ -65,7 +67,7 @@ static inline struct vdev_driver *vdev_mmio_driver_device(struct vdev_mmio_drive
  * Stop using a queue without RING_RESET (section 4.2.2.2): QueueReady is written 0 and read back. The
  * device no longer touches the ring, but buffers that it has taken from it are still its own until
  * the device is reset, so nothing may be detached before that.
- * @return 0; VIRTQ_EPROTO: the device shows it ready still; VIRTQ_EINVAL: not started
+ * @return 0; VIRTQ_EPROTO: the device shows it ready still; VIRTQ_EIO: gone; VIRTQ_EINVAL: not started
  */
 VIRTQ_MUST_CHECK int vdev_mmio_driver_queue_stop(struct vdev_driver_queue *q);
 

@@ -5,7 +5,7 @@
  * vdev_driver (vdev/driver.h) for a function whose configuration space and BARs the caller reaches:
  * through VFIO, UIO, ports, another machine's test socket.
  *
- * Threads: as in vdev/driver.h.
+ * Threads: as in vdev/driver.h; through the window (a struct vdev_pci_access without BARs) only where it has locks.
  */
 #ifndef VDEV_PCI_DRIVER_H
 #define VDEV_PCI_DRIVER_H
@@ -19,7 +19,12 @@ extern "C" {
 /**
  * How to reach one PCI function. Accesses are little-endian in meaning: a 4-byte read returns the
  * register's value on any machine. Offsets are multiples of the width. A read that can't be carried
- * out returns all ones, as a bus does. Callbacks don't call back into the library.
+ * out returns all ones, as a bus does.
+ *
+ * Each callback comes from inside a call of the library, on its thread; so where queues have threads of their own,
+ * bar_write (without BARs: the four that the window takes) is called by several at once, and each single access must
+ * arrive whole. Callbacks don't call back into the library. They and @p ctx stay valid as long as any call on the
+ * device or its queues may come; none comes by itself.
  */
 struct vdev_pci_access {
 	size_t size; /**< sizeof(struct vdev_pci_access) */
@@ -44,6 +49,14 @@ struct vdev_pci_access {
 	void *ctx;      /**< first argument of each callback */
 	uint32_t polls; /**< how often to look before VIRTQ_EAGAIN; 0: 10000 */
 	uint32_t reserved;
+	/**
+	 * Without BARs: called before the window is pointed at a register and after that was accessed, which are four
+	 * accesses that belong together; kicks come from queues' threads beside all else. Held over config_read and
+	 * config_write alone. Both or none: with none, all calls on a device and its queues, kicks too, are one thread's
+	 * at a time. Not used with BARs.
+	 */
+	void (*window_lock)(void *ctx);
+	void (*window_unlock)(void *ctx); /**< see window_lock */
 };
 
 /** Where a structure of the device lies, clipped to its BAR. */

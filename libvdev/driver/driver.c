@@ -15,9 +15,20 @@ uint32_t vdev_driver_device_id(const struct vdev_driver *d)
 	return d->device_id;
 }
 
+/* Owners of queues look at it while the device's thread sets it; it guards nothing else. */
 int vdev_driver_phase(const struct vdev_driver *d)
 {
-	return d->phase;
+	return __atomic_load_n(&d->phase, __ATOMIC_RELAXED);
+}
+
+static void set_phase(struct vdev_driver *d, enum vdev_driver_phase phase)
+{
+	__atomic_store_n(&d->phase, (uint8_t)phase, __ATOMIC_RELAXED);
+}
+
+static int in_phase(const struct vdev_driver *d, enum vdev_driver_phase phase)
+{
+	return vdev_driver_phase(d) == (int)phase;
 }
 
 int vdev_driver_status(struct vdev_driver *d)
@@ -25,6 +36,14 @@ int vdev_driver_status(struct vdev_driver *d)
 	uint32_t status = d->ops->status(d) & 0xff;
 
 	return status == GONE ? VIRTQ_EIO : (int)status;
+}
+
+/* Where nothing is, some buses read as zeroes. */
+int driver_shown(struct vdev_driver *d)
+{
+	int status = vdev_driver_status(d);
+
+	return status == 0 && d->status != 0 ? VIRTQ_EIO : status;
 }
 
 /* Bits are only ever added, until the next reset. */
@@ -37,14 +56,14 @@ static void add_status(struct vdev_driver *d, uint8_t bits)
 void vdev_driver_fail(struct vdev_driver *d)
 {
 	add_status(d, VIRTQ_STATUS_FAILED);
-	d->phase = VDEV_DRIVER_FAILED;
+	set_phase(d, VDEV_DRIVER_FAILED);
 }
 
 /* Wait until these bits of the status have that value. */
 static int await_status(struct vdev_driver *d, int mask, int value)
 {
 	for (uint32_t i = 0;; i++) {
-		int status = vdev_driver_status(d);
+		int status = driver_shown(d);
 
 		if (status < 0)
 			return status;
@@ -63,14 +82,14 @@ int vdev_driver_reset(struct vdev_driver *d)
 {
 	int rc;
 
-	d->phase = VDEV_DRIVER_FAILED; /* until it is known to be over */
+	set_phase(d, VDEV_DRIVER_FAILED); /* until it is known to be over */
 	d->status = 0;
 	d->ops->set_status(d, 0);
 	rc = await_status(d, 0xff, 0);
 	if (rc < 0)
 		return rc;
 	d->epoch++;
-	d->phase = VDEV_DRIVER_RESET;
+	set_phase(d, VDEV_DRIVER_RESET);
 	memset(&d->offered, 0, sizeof(d->offered));
 	memset(&d->features, 0, sizeof(d->features));
 	return 0;
@@ -104,7 +123,7 @@ int vdev_driver_begin(struct vdev_driver *d)
 	add_status(d, VIRTQ_STATUS_ACKNOWLEDGE);
 	add_status(d, VIRTQ_STATUS_DRIVER);
 	read_offered(d);
-	d->phase = VDEV_DRIVER_BEGUN;
+	set_phase(d, VDEV_DRIVER_BEGUN);
 	return 0;
 }
 
@@ -141,7 +160,7 @@ int vdev_driver_negotiate(struct vdev_driver *d, const struct virtq_features *wa
 	struct virtq_features may = acceptable(d), must = {{FEATURE(VIRTQ_F_VERSION_1), 0}};
 	int status, rc;
 
-	if (d->phase != VDEV_DRIVER_BEGUN)
+	if (!in_phase(d, VDEV_DRIVER_BEGUN))
 		return VIRTQ_EINVAL;
 	for (int i = 0; i < 2; i++) {
 		must.word[i] |= required != NULL ? required->word[i] : 0;
@@ -156,12 +175,12 @@ int vdev_driver_negotiate(struct vdev_driver *d, const struct virtq_features *wa
 	for (uint32_t i = 4; i-- > 0;)
 		d->ops->accept(d, i, (uint32_t)(d->features.word[i / 2] >> 32 * (i % 2)));
 	add_status(d, VIRTQ_STATUS_FEATURES_OK);
-	status = vdev_driver_status(d);
+	status = driver_shown(d);
 	if (status < 0)
 		return status;
 	if (!(status & VIRTQ_STATUS_FEATURES_OK))
 		return refuse(d, VIRTQ_ENOTSUP);
-	d->phase = VDEV_DRIVER_NEGOTIATED;
+	set_phase(d, VDEV_DRIVER_NEGOTIATED);
 	return 0;
 }
 
@@ -169,11 +188,11 @@ int vdev_driver_ready(struct vdev_driver *d)
 {
 	int status;
 
-	if (d->phase != VDEV_DRIVER_NEGOTIATED)
+	if (!in_phase(d, VDEV_DRIVER_NEGOTIATED))
 		return VIRTQ_EINVAL;
 	add_status(d, VIRTQ_STATUS_DRIVER_OK);
-	d->phase = VDEV_DRIVER_RUNNING;
-	status = vdev_driver_status(d);
+	set_phase(d, VDEV_DRIVER_RUNNING);
+	status = driver_shown(d);
 	if (status < 0)
 		return status;
 	return status & VIRTQ_STATUS_NEEDS_RESET ? VIRTQ_EBROKEN : 0;
@@ -181,9 +200,11 @@ int vdev_driver_ready(struct vdev_driver *d)
 
 /* --- Queues ----------------------------------------------------------------------------------- */
 
-static int live(const struct vdev_driver *d)
+int driver_live(const struct vdev_driver *d)
 {
-	return d->phase == VDEV_DRIVER_NEGOTIATED || d->phase == VDEV_DRIVER_RUNNING;
+	int phase = vdev_driver_phase(d);
+
+	return phase == VDEV_DRIVER_NEGOTIATED || phase == VDEV_DRIVER_RUNNING;
 }
 
 int driver_queue_size(const struct vdev_driver *d, uint32_t size)
@@ -202,39 +223,46 @@ int driver_queue_is(const struct vdev_driver_queue *q, enum driver_queue_state s
 	return q->state == state && q->epoch == q->driver->epoch;
 }
 
+/* What went wrong with a device that is gone is that. */
+static int unless_gone(struct vdev_driver *d, int rc)
+{
+	return rc < 0 && driver_shown(d) < 0 ? VIRTQ_EIO : rc;
+}
+
 int vdev_driver_queue_max(struct vdev_driver *d, uint16_t index)
 {
-	return live(d) ? d->ops->queue_max(d, index) : VIRTQ_EINVAL;
+	return driver_live(d) ? unless_gone(d, d->ops->queue_max(d, index)) : VIRTQ_EINVAL;
 }
 
 int vdev_driver_queue_start(struct vdev_driver_queue *q, struct vdev_driver *d, uint16_t index,
                             struct virtq_drv *vq, uint16_t vector)
 {
+	struct vdev_driver_queue fresh = {.driver = d, .vq = vq, .index = index, .notify_id = index};
 	struct virtq_state s;
 	int rc;
 
-	if (!live(d) ||
-	    (d->phase == VDEV_DRIVER_RUNNING && !virtq_features_has(&d->features, VIRTQ_F_RING_RESET)))
+	if (!driver_live(d) ||
+	    (in_phase(d, VDEV_DRIVER_RUNNING) && !virtq_features_has(&d->features, VIRTQ_F_RING_RESET)))
 		return VIRTQ_EINVAL;
 	virtq_drv_state(vq, &s);
 	if (virtq_state_check(&s, &d->features) < 0)
 		return VIRTQ_EINVAL;
-	memset(q, 0, sizeof(*q));
-	q->driver = d;
-	q->vq = vq;
-	q->index = q->notify_id = index;
-	q->epoch = d->epoch;
-	rc = d->ops->queue_start(q, &s, vector);
-	if (rc == 0)
-		q->state = QUEUE_STARTED;
-	return rc;
+	fresh.epoch = d->epoch;
+	rc = unless_gone(d, d->ops->queue_start(&fresh, &s, vector));
+	if (rc < 0)
+		return rc;
+	/* Not before: one that is started already stays as it is. */
+	fresh.state = QUEUE_STARTED;
+	*q = fresh;
+	return 0;
 }
 
 int vdev_driver_queue_reset(struct vdev_driver_queue *q)
 {
 	struct vdev_driver *d = q->driver;
 
-	if (!live(d) || !(driver_queue_is(q, QUEUE_STARTED) || driver_queue_is(q, QUEUE_RESETTING)))
+	if (!driver_live(d) ||
+	    !(driver_queue_is(q, QUEUE_STARTED) || driver_queue_is(q, QUEUE_RESETTING)))
 		return VIRTQ_EINVAL;
 	if (!virtq_features_has(&d->features, VIRTQ_F_RING_RESET))
 		return VIRTQ_ENOTSUP;
@@ -242,6 +270,8 @@ int vdev_driver_queue_reset(struct vdev_driver_queue *q)
 		d->ops->queue_reset(q);
 	q->state = QUEUE_RESETTING;
 	for (uint32_t i = 0; d->ops->queue_resetting(q) != 0; i++) {
+		if (driver_shown(d) < 0)
+			return VIRTQ_EIO;
 		if (i >= d->polls)
 			return VIRTQ_EAGAIN;
 		if (d->wait != NULL)
@@ -249,7 +279,9 @@ int vdev_driver_queue_reset(struct vdev_driver_queue *q)
 	}
 	/* A device that does not know the register reads as 0 there. */
 	if (d->ops->queue_enabled(q) != 0)
-		return VIRTQ_EPROTO;
+		return unless_gone(d, VIRTQ_EPROTO);
+	if (driver_shown(d) < 0)
+		return VIRTQ_EIO;
 	q->state = QUEUE_OFF;
 	return 0;
 }
@@ -258,7 +290,7 @@ void vdev_driver_notify(struct vdev_driver_queue *q)
 {
 	struct vdev_driver *d = q->driver;
 
-	if (d->phase != VDEV_DRIVER_RUNNING || !driver_queue_is(q, QUEUE_STARTED))
+	if (!in_phase(d, VDEV_DRIVER_RUNNING) || !driver_queue_is(q, QUEUE_STARTED))
 		return;
 	if (virtq_features_has(&d->features, VIRTQ_F_NOTIFICATION_DATA))
 		d->ops->notify(q, virtq_drv_notify_data(q->vq, q->notify_id), 4);
@@ -316,7 +348,7 @@ int vdev_driver_config_read(struct vdev_driver *d, struct vdev_driver_field *fie
 	uint32_t before;
 	int tries = 0;
 
-	if (d->phase == VDEV_DRIVER_RESET || d->phase == VDEV_DRIVER_FAILED)
+	if (in_phase(d, VDEV_DRIVER_RESET) || in_phase(d, VDEV_DRIVER_FAILED))
 		return VIRTQ_EINVAL;
 	for (uint32_t i = 0; i < n; i++) {
 		int rc = check_field(d, &field[i]);
@@ -331,14 +363,15 @@ int vdev_driver_config_read(struct vdev_driver *d, struct vdev_driver_field *fie
 		for (uint32_t i = 0; i < n; i++)
 			field[i].value = read_field(d, &field[i]);
 	} while (d->ops->generation(d) != before);
-	return 0;
+	/* Of a device that is gone all that can be read, and its generation stays the same. */
+	return driver_shown(d) < 0 ? VIRTQ_EIO : 0;
 }
 
 int vdev_driver_config_write(struct vdev_driver *d, const struct vdev_driver_field *field)
 {
 	int rc;
 
-	if (!live(d))
+	if (!driver_live(d))
 		return VIRTQ_EINVAL;
 	rc = check_field(d, field);
 	if (rc < 0)
@@ -356,12 +389,12 @@ int vdev_driver_config_write(struct vdev_driver *d, const struct vdev_driver_fie
 
 int vdev_driver_suspend(struct vdev_driver *d)
 {
-	if (d->phase != VDEV_DRIVER_RUNNING && d->phase != VDEV_DRIVER_SUSPENDED)
+	if (!in_phase(d, VDEV_DRIVER_RUNNING) && !in_phase(d, VDEV_DRIVER_SUSPENDED))
 		return VIRTQ_EINVAL;
 	if (!virtq_features_has(&d->features, VIRTQ_F_SUSPEND))
 		return VIRTQ_ENOTSUP;
-	if (d->phase == VDEV_DRIVER_RUNNING) {
-		d->phase = VDEV_DRIVER_SUSPENDED;
+	if (in_phase(d, VDEV_DRIVER_RUNNING)) {
+		set_phase(d, VDEV_DRIVER_SUSPENDED);
 		add_status(d, VIRTQ_STATUS_SUSPEND);
 	}
 	return await_status(d, VIRTQ_STATUS_SUSPEND | VIRTQ_STATUS_DRIVER_OK, VIRTQ_STATUS_SUSPEND);
@@ -371,7 +404,7 @@ int vdev_driver_resume(struct vdev_driver *d)
 {
 	int rc;
 
-	if (d->phase != VDEV_DRIVER_SUSPENDED)
+	if (!in_phase(d, VDEV_DRIVER_SUSPENDED))
 		return VIRTQ_EINVAL;
 	/* The device has cleared DRIVER_OK, and clears SUSPEND: the driver sets the one bit. */
 	add_status(d, VIRTQ_STATUS_DRIVER_OK);
@@ -379,6 +412,6 @@ int vdev_driver_resume(struct vdev_driver *d)
 	if (rc < 0)
 		return rc;
 	d->status &= (uint8_t)~VIRTQ_STATUS_SUSPEND; /* as the device now shows it */
-	d->phase = VDEV_DRIVER_RUNNING;
+	set_phase(d, VDEV_DRIVER_RUNNING);
 	return 0;
 }

@@ -51,4 +51,10 @@ int driver_queue_size(const struct vdev_driver *d, uint32_t size);
 /* Whether q is of the device's present life and in this state. */
 int driver_queue_is(const struct vdev_driver_queue *q, enum driver_queue_state state);
 
+/* Whether the device is in a phase in which queues can be set up and used. */
+int driver_live(const struct vdev_driver *d);
+
+/* Its status, or VIRTQ_EIO: nothing answers, or what does knows nothing of what was written to it. */
+int driver_shown(struct vdev_driver *d);
+
 #endif

@@ -39,7 +39,7 @@ static uint32_t mmio_read(void *ctx, uint32_t at, uint32_t width)
 	uint32_t value;
 
 	if (f->gone)
-		return UINT32_MAX;
+		return f->gone > 1 ? 0 : UINT32_MAX;
 	if (at < 0x100 && width != 4)
 		fake_violation(f, "width of a register", at);
 	value = at < 0x100 ? mmio_register(f, at) : fake_space_read(f, at - 0x100, width);

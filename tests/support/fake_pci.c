@@ -178,10 +178,35 @@ static uint32_t window_of(const struct fake *f, uint32_t at)
 	return 0;
 }
 
+static void window_lock(void *ctx)
+{
+	struct fake *f = ctx;
+
+	pthread_mutex_lock(&f->lock);
+	f->locked = 1;
+}
+
+static void window_unlock(void *ctx)
+{
+	struct fake *f = ctx;
+
+	f->locked = 0;
+	pthread_mutex_unlock(&f->lock);
+}
+
+/* Where its lock is given, the window may be touched with it alone, and nothing else with it. */
+static void window_touched(struct fake *f, int window, uint32_t at)
+{
+	if (f->has_lock && f->locked != window)
+		fake_violation(f, window ? "window without its lock" : "window's lock held", at);
+}
+
 static uint32_t config_read(void *ctx, uint32_t at, uint32_t width)
 {
 	struct fake *f = ctx;
 	uint32_t w = window_of(f, at), value;
+
+	window_touched(f, w != 0 && at >= w + 16, at);
 
 	if (at + width > sizeof(f->config)) {
 		fake_violation(f, "beyond configuration space of the bus", at);
@@ -204,6 +229,7 @@ static void config_write(void *ctx, uint32_t at, uint32_t width, uint32_t value)
 	struct fake *f = ctx;
 	uint32_t w = window_of(f, at);
 
+	window_touched(f, w != 0 && at >= w + 4, at);
 	fake_note(f, 1, FAKE_CONFIG, at, width, value);
 	if (w != 0 && at == w + 16)
 		bar_write(f, f->config[w + 4], fake_load(f->config + w + 8, 4), width, value);
@@ -244,6 +270,16 @@ struct vdev_pci_access fake_pci_window(struct fake *f)
 	a.bar_bytes = NULL;
 	a.bar_read = NULL;
 	a.bar_write = NULL;
+	return a;
+}
+
+struct vdev_pci_access fake_pci_window_locked(struct fake *f)
+{
+	struct vdev_pci_access a = fake_pci_window(f);
+
+	f->has_lock = 1;
+	a.window_lock = window_lock;
+	a.window_unlock = window_unlock;
 	return a;
 }
 

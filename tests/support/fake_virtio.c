@@ -225,7 +225,11 @@ void fake_half(uint64_t *addr, int high, uint32_t value)
 
 void fake_wait(void *ctx)
 {
-	((struct fake *)ctx)->waits++;
+	struct fake *f = ctx;
+
+	f->waits++;
+	if (f->has_lock && f->locked)
+		fake_violation(f, "waited with the window's lock held", 0);
 }
 
 void fake_init(struct fake *f)
@@ -251,5 +255,6 @@ void fake_init(struct fake *f)
 	f->magic = 0x74726976;
 	f->version = 2;
 	f->device_id = 2;
+	pthread_mutex_init(&f->lock, NULL);
 	clear(f);
 }

@@ -2,6 +2,8 @@
 #ifndef TESTS_SUPPORT_FAKE_VIRTIO_H
 #define TESTS_SUPPORT_FAKE_VIRTIO_H
 
+#include <pthread.h>
+
 #include <vdev/mmio_driver.h>
 #include <vdev/pci_driver.h>
 
@@ -73,12 +75,15 @@ struct fake {
 	int old_selectors;      /* of features: everything above 0 is 1 */
 	int stays_ready;        /* MMIO: QueueReady can't be cleared */
 	unsigned vectors;       /* that the device can map */
-	int gone;               /* 1: all ones; 2: BARs read as zeros, as on some machines */
+	int gone;               /* 1: all ones; 2: BARs and MMIO read as zeros, as on some machines */
 	/* What was done. */
 	struct fake_access log[FAKE_LOG];
 	unsigned nlog, waits, violations;
 	char why[128];
 	int mmio;
+	/* The window's, where it is given: whoever uses the window without it breaks a rule. */
+	pthread_mutex_t lock;
+	int has_lock, locked;
 };
 
 /* A well-made block device with 2 queues of 256, and all features of libvirtq offered. */
@@ -92,8 +97,9 @@ uint32_t fake_add_virtio_cap(struct fake *f, uint8_t type, uint8_t bar, uint32_t
                              uint32_t length, uint32_t extra);
 
 struct vdev_pci_access fake_pci(struct fake *f);
-/* Without BARs: the window. */
+/* Without BARs: the window, and with its lock. */
 struct vdev_pci_access fake_pci_window(struct fake *f);
+struct vdev_pci_access fake_pci_window_locked(struct fake *f);
 struct vdev_mmio_access fake_mmio(struct fake *f);
 
 /* Place in the log of the n-th (from 0) access like this, or -1. value: UINT32_MAX for any. */

@@ -109,16 +109,15 @@ END_TEST
 START_TEST(stop_by_ready)
 {
 	struct access_rig *r = &rig;
-	int write, n;
+	int write;
 
 	access_init(r, WAY_MMIO);
 	access_run(r, none);
 	ck_assert_int_eq(vdev_mmio_driver_queue_stop(&r->q[0]), 0);
 	ck_assert_uint_eq(r->fake.queues[0].enable, 0);
 	write = fake_find(&r->fake, 1, FAKE_MMIO, 0x44, 0, 0);
-	n = (int)r->fake.nlog;
-	ck_assert_int_eq(write, n - 2);
-	ck_assert(!r->fake.log[n - 1].write && r->fake.log[n - 1].at == 0x44);
+	ck_assert_int_ge(write, 0);
+	ck_assert(!r->fake.log[write + 1].write && r->fake.log[write + 1].at == 0x44);
 	CLAUSE("mmio/registers/R11");
 	ck_assert_int_eq(vdev_mmio_driver_queue_stop(&r->q[0]), VIRTQ_EINVAL);
 	vdev_driver_notify(&r->q[0]);

@@ -126,6 +126,57 @@ START_TEST(structures_that_are_missing)
 }
 END_TEST
 
+/* The window's four accesses belong together: all of them, and nothing else, with the lock that was given. */
+START_TEST(window_with_a_lock)
+{
+	struct access_rig *r = &rig;
+	struct vdev_driver_field f = {0, 8, 0};
+	struct vdev_pci_access a;
+
+	memset(r, 0, sizeof(*r));
+	fake_init(&r->fake);
+	fake_usual_caps(&r->fake);
+	a = fake_pci_window_locked(&r->fake);
+	ck_assert_int_eq(vdev_pci_driver_init(&r->pci, &a), 2);
+	r->d = vdev_pci_driver_device(&r->pci);
+	r->fake.reset_delay = 2; /* waits are without the lock */
+	access_run(r, features_of(1, VIRTQ_F_RING_RESET));
+	ck_assert_uint_ge(r->fake.waits, 2);
+	vdev_driver_notify(&r->q[1]);
+	ck_assert_uint_eq(fake_count(&r->fake, 1, FAKE_NOTIFY, 4), 1);
+	ck_assert_int_eq(vdev_driver_config_read(r->d, &f, 1), 0);
+	ck_assert_int_eq(vdev_driver_config_write(r->d, &f), 0);
+	(void)vdev_driver_interrupts(r->d);
+	r->fake.queue_reset_delay = 2;
+	ck_assert_int_eq(vdev_driver_queue_reset(&r->q[0]), 0);
+	ck_assert_int_eq(r->fake.locked, 0);
+	access_fini(r); /* the fake counts what goes without */
+}
+END_TEST
+
+/* As it was before there were locks: callers who know nothing of them. */
+START_TEST(window_of_an_older_caller)
+{
+	struct vdev_pci_access a;
+
+	fake_init(&rig.fake);
+	fake_usual_caps(&rig.fake);
+	a = fake_pci_window(&rig.fake);
+	a.size = offsetof(struct vdev_pci_access, window_lock);
+	memset(&a.window_lock, 0xa5, sizeof(a.window_lock));
+	memset(&a.window_unlock, 0xa5, sizeof(a.window_unlock));
+	ck_assert_int_eq(vdev_pci_driver_init(&rig.pci, &a), 2);
+	ck_assert_int_eq(vdev_driver_begin(vdev_pci_driver_device(&rig.pci)), 0);
+	ck_assert_uint_eq(rig.fake.violations, 0);
+	a.size--;
+	ck_assert_int_eq(vdev_pci_driver_init(&rig.pci, &a), VIRTQ_EINVAL);
+	/* One of the two is none. */
+	a = fake_pci_window_locked(&rig.fake);
+	a.window_unlock = NULL;
+	ck_assert_int_eq(vdev_pci_driver_init(&rig.pci, &a), VIRTQ_EINVAL);
+}
+END_TEST
+
 START_TEST(misuse)
 {
 	struct vdev_pci_access a;
@@ -344,6 +395,8 @@ void test_suites(SRunner *runner)
 	tcase_add_test(tc, nothing_is_written_to_capabilities);
 	tcase_add_test(tc, capabilities_passed_over);
 	tcase_add_test(tc, structures_that_are_missing);
+	tcase_add_test(tc, window_with_a_lock);
+	tcase_add_test(tc, window_of_an_older_caller);
 	tcase_add_test(tc, misuse);
 	tcase_add_test(tc, vectors);
 	tcase_add_test(tc, table_sizes);

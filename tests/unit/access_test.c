@@ -399,6 +399,27 @@ START_TEST(one_queue_is_reset)
 }
 END_TEST
 
+/* A queue is started a second time: the first start is what counts. */
+START_TEST(started_twice)
+{
+	struct access_rig *r = start(_i);
+	struct vdev_driver_queue other;
+
+	access_run(r, features_of(1, VIRTQ_F_RING_RESET));
+	ck_assert_int_eq(vdev_driver_queue_start(&r->q[1], r->d, 1, &r->vq[1], VDEV_DRIVER_NO_VECTOR),
+	                 VIRTQ_EBUSY);
+	ck_assert_int_eq(vdev_driver_queue_start(&r->q[1], r->d, 7, &r->vq[1], VDEV_DRIVER_NO_VECTOR),
+	                 VIRTQ_ENOTSUP);
+	memset(&other, 0xa5, sizeof(other));
+	ck_assert_int_eq(vdev_driver_queue_start(&other, r->d, 1, &r->vq[1], VDEV_DRIVER_NO_VECTOR),
+	                 VIRTQ_EBUSY);
+	vdev_driver_notify(&r->q[1]);
+	ck_assert_uint_ne(last_notify(r).width, 0);
+	ck_assert_int_eq(vdev_driver_queue_reset(&r->q[1]), 0);
+	access_fini(r);
+}
+END_TEST
+
 START_TEST(queue_reset_not_negotiated)
 {
 	struct access_rig *r = start(_i);
@@ -496,6 +517,7 @@ void test_suites(SRunner *runner)
 	tcase_add_loop_test(tc, generation_changes, 0, WAYS);
 	tcase_add_loop_test(tc, reset_takes_its_time, 0, WAYS);
 	tcase_add_loop_test(tc, one_queue_is_reset, 0, WAYS);
+	tcase_add_loop_test(tc, started_twice, 0, WAYS);
 	tcase_add_loop_test(tc, queue_reset_not_negotiated, 0, WAYS);
 	tcase_add_loop_test(tc, suspend_and_resume, 0, WAYS);
 	tcase_add_loop_test(tc, failed, 0, WAYS);

@@ -225,11 +225,16 @@ int vdev_mmio_driver_init_sized(struct vdev_mmio_driver *m, size_t m_size,
 
 int vdev_mmio_driver_queue_stop(struct vdev_driver_queue *q)
 {
+	uint32_t ready;
+
 	if (!driver_queue_is(q, QUEUE_STARTED) || q->driver->ops != &mmio_ops)
 		return VIRTQ_EINVAL;
 	put(q->driver, MMIO_QUEUE_SEL, q->index);
 	put(q->driver, MMIO_QUEUE_READY, 0);
-	if (get(q->driver, MMIO_QUEUE_READY) != 0)
+	ready = get(q->driver, MMIO_QUEUE_READY);
+	if (driver_shown(q->driver) < 0)
+		return VIRTQ_EIO;
+	if (ready != 0)
 		return VIRTQ_EPROTO;
 	q->state = QUEUE_STOPPED;
 	return 0;

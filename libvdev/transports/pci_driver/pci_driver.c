@@ -19,15 +19,32 @@ static void window_to(struct vdev_pci_driver *p, const struct vdev_pci_place *s,
 	a->config_write(a->ctx, (uint32_t)p->window + CAP_LENGTH, 4, width);
 }
 
+/* The window is one for all: who points it keeps it until the access is done. */
+static void window_take(const struct vdev_pci_access *a)
+{
+	if (a->window_lock != NULL)
+		a->window_lock(a->ctx);
+}
+
+static void window_give(const struct vdev_pci_access *a)
+{
+	if (a->window_unlock != NULL)
+		a->window_unlock(a->ctx);
+}
+
 uint32_t pci_get(struct vdev_pci_driver *p, const struct vdev_pci_place *s, uint32_t at,
                  uint32_t width)
 {
 	const struct vdev_pci_access *a = &p->access;
+	uint32_t value;
 
 	if (a->bar_read != NULL)
 		return a->bar_read(a->ctx, s->bar, s->offset + at, width);
+	window_take(a);
 	window_to(p, s, at, width);
-	return a->config_read(a->ctx, (uint32_t)p->window + CAP_EXTRA, width);
+	value = a->config_read(a->ctx, (uint32_t)p->window + CAP_EXTRA, width);
+	window_give(a);
+	return value;
 }
 
 void pci_put(struct vdev_pci_driver *p, const struct vdev_pci_place *s, uint32_t at, uint32_t width,
@@ -39,8 +56,10 @@ void pci_put(struct vdev_pci_driver *p, const struct vdev_pci_place *s, uint32_t
 		a->bar_write(a->ctx, s->bar, s->offset + at, width, value);
 		return;
 	}
+	window_take(a);
 	window_to(p, s, at, width);
 	a->config_write(a->ctx, (uint32_t)p->window + CAP_EXTRA, width, value);
+	window_give(a);
 }
 
 static struct vdev_pci_driver *pci_of(struct vdev_driver *d)
@@ -313,7 +332,7 @@ static uint32_t type_of(uint32_t ids)
 
 static int access_ok(const struct vdev_pci_access *a)
 {
-	if (a->size < offsetof(struct vdev_pci_access, polls) || a->size > sizeof(*a) ||
+	if (a->size < offsetof(struct vdev_pci_access, window_lock) || a->size > sizeof(*a) ||
 	    a->config_read == NULL || a->config_write == NULL)
 		return 0;
 	return (a->bar_read != NULL) == (a->bar_write != NULL) &&
@@ -329,7 +348,12 @@ int vdev_pci_driver_init_sized(struct vdev_pci_driver *p, size_t p_size,
 	if (p_size < sizeof(*p) || !access_ok(access))
 		return VIRTQ_EINVAL;
 	memset(p, 0, sizeof(*p));
-	memcpy(&p->access, access, access->size);
+	/* The locks are of later days than the rest. */
+	memcpy(&p->access, access,
+	       access->size < sizeof(*access) ? offsetof(struct vdev_pci_access, window_lock)
+	                                      : sizeof(*access));
+	if ((p->access.window_lock != NULL) != (p->access.window_unlock != NULL))
+		return VIRTQ_EINVAL;
 	p->driver.ops = &pci_ops;
 	p->driver.wait = p->access.wait;
 	p->driver.wait_ctx = p->access.ctx;
@@ -382,14 +406,9 @@ int vdev_pci_driver_set_msix(struct vdev_pci_driver *p, int on)
 	return 0;
 }
 
-static int negotiated(const struct vdev_driver *d)
-{
-	return d->phase == VDEV_DRIVER_NEGOTIATED || d->phase == VDEV_DRIVER_RUNNING;
-}
-
 int vdev_pci_driver_set_config_vector(struct vdev_pci_driver *p, uint16_t vector)
 {
-	if (!negotiated(&p->driver))
+	if (!driver_live(&p->driver))
 		return VIRTQ_EINVAL;
 	if (p->msix_vectors == 0)
 		return VIRTQ_ENOTSUP;
@@ -401,7 +420,7 @@ int vdev_pci_driver_admin_queues(struct vdev_pci_driver *p, uint16_t *first)
 	uint32_t index = 0;
 	int n;
 
-	if (!negotiated(&p->driver))
+	if (!driver_live(&p->driver))
 		return VIRTQ_EINVAL;
 	if (!virtq_features_has(&p->driver.features, VIRTQ_F_ADMIN_VQ))
 		return VIRTQ_ENOTSUP;
