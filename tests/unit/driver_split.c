@@ -265,6 +265,7 @@ START_TEST(kicks_that_were_not_asked_for_long)
 		rig_use(&rig, rig_pop(&rig, &slots), 0, 1);
 		rig_take(&rig, 1, 0);
 	}
+	ck_assert_uint_le(rig.drv->unkicked, 0x10000); /* it can not wrap */
 	raw_avail_event_set(&rig.ring, (uint16_t)(70000 - 65536 + 10));
 	ck_assert_int_eq(virtq_drv_should_kick(rig.drv), 1);
 	ck_assert_int_eq(virtq_drv_should_kick(rig.drv), 0);
