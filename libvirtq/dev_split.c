@@ -276,10 +276,11 @@ int split_push(struct virtq_dev *vq, const struct virtq_chain *chains, const uin
 }
 #endif
 
-/* The entries from used_shown to used, in one stretch or two. */
+/* The entries from used_shown to used, in one stretch or two. A driver that does not wait makes them more than a ring. */
 static void mark_used(struct virtq_dev *vq, uint16_t n)
 {
-	uint32_t first = used_entry(vq, vq->used_shown), end = avail_event(vq), bytes = 8u * n;
+	uint32_t first = used_entry(vq, vq->used_shown), end = avail_event(vq);
+	uint32_t bytes = 8u * (n < vq->size ? n : vq->size);
 
 	if (bytes > end - first) {
 		dev_mark_device_area(vq, first, end - first);

@@ -94,6 +94,25 @@ START_TEST(a_burst_from_before_the_log)
 }
 END_TEST
 
+/* A driver that goes round without waiting for what it gave: what is marked stays within the ring. */
+START_TEST(more_than_a_ring_unpublished)
+{
+	const uint8_t *after;
+
+	set_up(_i);
+	after = _i ? ring.desc + SIZE * VIRTQ_DESC_BYTES : ring.device + VIRTQ_SPLIT_DEVICE_BYTES(SIZE);
+	for (unsigned lap = 0; lap < 3; lap++)
+		use(SIZE, 0);
+	virtq_log_set(&log_switch, &dirty);
+	virtq_dev_publish(&ring.dev);
+	for (unsigned i = 0; i < SIZE; i++)
+		ck_assert(marked(used_at(i)));
+	for (unsigned page = 1; page < 16; page++)
+		ck_assert(!marked(after + (size_t)page * PAGE));
+	tear_down();
+}
+END_TEST
+
 START_TEST(over_the_end_of_the_ring)
 {
 	const unsigned first = SIZE - PER_PAGE, n = 3 * PER_PAGE;
@@ -182,6 +201,7 @@ void test_suites(SRunner *runner)
 	tcase_set_timeout(tc, 60);
 	tcase_add_loop_test(tc, a_burst_from_before_the_log, 0, 2);
 	tcase_add_loop_test(tc, over_the_end_of_the_ring, 0, 2);
+	tcase_add_loop_test(tc, more_than_a_ring_unpublished, 0, 2);
 	tcase_add_loop_test(tc, a_take_over_marks_for_the_dead, 0, 2);
 	tcase_add_loop_test(tc, a_fresh_region_marks_nothing, 0, 2);
 	suite_add_tcase(s, tc);
