@@ -5,7 +5,8 @@ enum { INDEX_SHIFT_MIN = 12, INDEX_SHIFT_END = 60 };
 
 static int region_ok(const struct virtq_region *r)
 {
-	if (r->len == 0 || r->host == NULL || r->len - 1 > UINT64_MAX - r->gpa)
+	/* An empty one has a last byte before its first: its address, or that of its memory here, is too large. */
+	if (r->host == NULL || r->len - 1 > UINT64_MAX - r->gpa)
 		return 0;
 	if (r->len > SIZE_MAX || (uintptr_t)r->host > UINTPTR_MAX - (uintptr_t)(r->len - 1))
 		return 0;

@@ -399,14 +399,18 @@ static void expect_broken(struct rig *rig)
 
 START_TEST(an_id_outside_of_the_ring_breaks)
 {
-	uint16_t slots;
+	uint16_t slots, id;
 	struct rig rig;
 
 	rig_init(&rig, 8, 0, FEATURES(layouts[_i]));
 	rig_add(&rig, 0, 1, 1);
 	virtq_drv_publish(rig.drv);
-	rig_pop(&rig, &slots);
+	id = rig_pop(&rig, &slots);
 	rig_use(&rig, _i ? 8 : 0x10000, 0, 1);
+	expect_broken(&rig);
+	/* It stays so, when the device thinks better of it. */
+	rig.used = 0;
+	rig_use(&rig, id, 0, 1);
 	expect_broken(&rig);
 	rig_fini(&rig);
 }

@@ -200,6 +200,8 @@ START_TEST(regions_are_checked)
 	bad = b;
 	bad.len = 0;
 	ck_assert_int_eq(init_of(a, bad), VIRTQ_EINVAL);
+	bad.gpa = 0;
+	ck_assert_int_eq(init_of(bad, a), VIRTQ_EINVAL);
 	bad = b;
 	bad.host = NULL;
 	ck_assert_int_eq(init_of(a, bad), VIRTQ_EINVAL);
@@ -398,6 +400,12 @@ static int positions(int packed, uint16_t size, uint16_t avail, uint16_t used)
 
 START_TEST(state_positions_split)
 {
+	struct virtq_features f = layout(0);
+	struct virtq_state s = fresh(0);
+
+	s.size = 0;
+	s.desc = 0; /* where nothing at all would fit */
+	ck_assert_int_eq(virtq_state_check(&s, &f), VIRTQ_EBADMSG);
 	ck_assert_int_eq(positions(0, 6, 0, 0), VIRTQ_EBADMSG); /* no power of two */
 	ck_assert_int_eq(positions(0, 8, 8, 0), 0);
 	ck_assert_int_eq(positions(0, 8, 9, 0), VIRTQ_EBADMSG);
