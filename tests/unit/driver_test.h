@@ -39,6 +39,7 @@ void rig_use_batch(struct rig *rig, uint32_t last_id, uint32_t len, uint16_t cou
 
 extern const unsigned layouts[2]; /* a feature that picks the layout: VERSION_1 or RING_PACKED */
 
+TCase *driver_lies_case(void);
 TCase *driver_split_case(void);
 TCase *driver_packed_case(void);
 TCase *driver_rewind_case(void);
