@@ -130,6 +130,10 @@ START_TEST(bursts_that_are_not_given)
 	ck_assert_int_eq(blk_limit_take(&l, the_time, 0, &when), 1);
 	ck_assert_int_eq(blk_limit_take(&l, the_time, 0, &when), 0);
 	ck_assert_uint_eq(when, the_time + 200 * MS);
+	limit(&l, 0, 0, 5, 0); /* one of three bytes was there, two are owed */
+	ck_assert_int_eq(blk_limit_take(&l, the_time, 3, &when), 1);
+	ck_assert_int_eq(blk_limit_take(&l, the_time, 0, &when), 0);
+	ck_assert_uint_eq(when, the_time + 400 * MS);
 	limit(&l, 20, 0, 0, 0);
 	ck_assert_int_eq(blk_limit_take(&l, the_time, 0, &when), 1);
 	ck_assert_int_eq(blk_limit_take(&l, the_time, 0, &when), 1);
