@@ -118,6 +118,24 @@ int chain_add_pieces(struct walk *w, const struct desc *d)
 	return 0;
 }
 
+/* Drop our copy of a stretch of guest memory, where the machine is not coherent. */
+static void stretch_invalidate(const struct walk *w, uint64_t gpa, uint64_t len)
+{
+	while (len > 0 && w->vq->platform != NULL) {
+		const struct virtq_region *r = mem_find(w->mem, gpa);
+		uint64_t part;
+
+		if (r == NULL)
+			return;
+		part = r->len - (gpa - r->gpa);
+		if (part > len)
+			part = len;
+		cache_invalidate(w->vq->platform, (const uint8_t *)r->host + (gpa - r->gpa), (size_t)part);
+		gpa += part;
+		len -= part;
+	}
+}
+
 /* Copy a descriptor of a table that may lie anywhere: unaligned, across regions, behind a translation. */
 static int table_copy(struct walk *w, uint64_t addr, uint8_t *dst)
 {
@@ -132,6 +150,7 @@ static int table_copy(struct walk *w, uint64_t addr, uint8_t *dst)
 			if (err != 0)
 				return err == VIRTQ_EAGAIN ? err : VIRTQ_FAULT_ADDRESS;
 		}
+		stretch_invalidate(w, gpa, len);
 		if (virtq_mem_read(w->mem, gpa, dst, (size_t)len) != 0)
 			return VIRTQ_FAULT_ADDRESS;
 		dst += len;
@@ -241,6 +260,8 @@ int chain_indirect(struct walk *w, const struct desc *table, int packed)
 	if (table->len - 1 > UINT64_MAX - table->addr)
 		return VIRTQ_FAULT_ADDRESS;
 	host = table_at(w, table);
+	if (host != NULL)
+		cache_invalidate(w->vq->platform, host, table->len);
 	walk = *w;
 	do {
 		struct desc d;

@@ -105,6 +105,19 @@ static inline int dev_bursts(const struct virtq_dev *vq)
 	return vq->plain && vq->platform == NULL;
 }
 
+_Static_assert(offsetof(struct virtq_chain, nwrite) ==
+                       offsetof(struct virtq_chain, nread) + sizeof(uint32_t) &&
+                   offsetof(struct virtq_chain, write_bytes) ==
+                       offsetof(struct virtq_chain, read_bytes) + sizeof(uint32_t) &&
+                   sizeof(uint32_t) % VIRTQ_DESC_WRITE == 0,
+               "what is of the writable part lies one word behind what is of the readable one");
+_Static_assert(offsetof(struct virtq_chain, id) % sizeof(uint32_t) == 0 &&
+                   offsetof(struct virtq_chain, more) ==
+                       offsetof(struct virtq_chain, id) + sizeof(uint16_t) &&
+                   offsetof(struct virtq_chain, seq) ==
+                       offsetof(struct virtq_chain, id) + sizeof(uint32_t),
+               "id and more are one word");
+
 /*
  * chain_fill() for a chain of one descriptor of so many bytes, with the flag WRITE or none. There is no branch:
  * requests in and out may alternate.

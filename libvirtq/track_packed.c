@@ -225,6 +225,7 @@ static void hide_unpublished(struct virtq_dev *vq)
 	for (uint32_t i = 0; i < vq->slots_out; i++) {
 		if (!is_avail(shared_load16(flags_at(vq, place)), wrap)) {
 			shared_store16(flags_at(vq, place), wrap ? VIRTQ_DESC_AVAIL : VIRTQ_DESC_USED);
+			cache_clean(vq->platform, flags_at(vq, place), 2);
 			if (dev_logging(vq))
 				dev_mark_places(vq, place, 1);
 		}

@@ -152,7 +152,7 @@ VIRTQ_MUST_CHECK int vdev_driver_queue_max(struct vdev_driver *d, uint16_t index
  * @param vq      set up with virtq_drv_init() for the negotiated features, fresh
  * @param vector  MSI-X vector of its used buffer notifications, or VDEV_DRIVER_NO_VECTOR
  * @return 0; VIRTQ_ENOTSUP: no such queue; VIRTQ_EINVAL: larger than vdev_driver_queue_max(), ring not
- *         as negotiated, no such vector, wrong phase; VIRTQ_EBUSY: enabled already;
+ *         as negotiated, no such vector, wrong phase; VIRTQ_EBUSY: enabled already, or its reset is not over;
  *         VIRTQ_ENOSPC: the device has no resources for the vector: try fewer vectors;
  *         VIRTQ_EPROTO: the device contradicts itself; VIRTQ_EIO: gone
  */

@@ -207,8 +207,10 @@ uint32_t virtq_dev_inflight(const struct virtq_dev *vq);
 /**
  * Change to a new memory map: later pops use it, chains that are out keep theirs. The queue takes a
  * reference of @p mem and drops those of the old map when its last chain is back.
- * @return 0; VIRTQ_EFAULT when the ring does not lie in the new map (nothing is changed);
- *         VIRTQ_EAGAIN when chains of too many maps are out (#VIRTQ_DEV_MAPS)
+ * @return 0; VIRTQ_EFAULT when the ring does not lie in the new map; VIRTQ_EAGAIN when chains of
+ *         too many maps are out (#VIRTQ_DEV_MAPS), or where the ring is translated to is not known
+ *         yet; VIRTQ_EINVAL: no map, memory across a bus, or a ring that was let go of
+ *         (virtq_dev_unmap()). On error nothing is changed.
  */
 VIRTQ_MUST_CHECK int virtq_dev_set_mem(struct virtq_dev *vq, struct virtq_mem *mem);
 

@@ -248,6 +248,10 @@ int vdev_driver_queue_start(struct vdev_driver_queue *q, struct vdev_driver *d, 
 	if (virtq_state_check(&s, &d->features) < 0)
 		return VIRTQ_EINVAL;
 	fresh.epoch = d->epoch;
+	/* One that vdev_driver_queue_reset() gave up waiting for. It may show as not enabled already. */
+	if (virtq_features_has(&d->features, VIRTQ_F_RING_RESET) &&
+	    d->ops->queue_resetting(&fresh) != 0)
+		return unless_gone(d, VIRTQ_EBUSY);
 	rc = unless_gone(d, d->ops->queue_start(&fresh, &s, vector));
 	if (rc < 0)
 		return rc;

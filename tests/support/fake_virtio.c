@@ -172,6 +172,8 @@ void fake_queue_reset_write(struct fake *f, struct fake_queue *q, uint32_t value
 	if (f->ignore_queue_reset)
 		return;
 	q->reset = 1;
+	if (f->disable_early)
+		q->enable = 0;
 	f->queue_reset_left = f->queue_reset_delay;
 }
 

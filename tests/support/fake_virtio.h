@@ -67,6 +67,7 @@ struct fake {
 	uint32_t magic, version, device_id; /* MMIO */
 	/* Misbehaviour. -1: for ever. */
 	int reset_delay, reset_left;             /* reads of the status until it is 0 */
+	int disable_early;                       /* a queue that is being reset shows as not enabled */
 	int queue_reset_delay, queue_reset_left; /* reads until queue_reset is 0 */
 	int generation_moves;                    /* reads of the configuration that change it */
 	int suspend_delay, suspend_left;

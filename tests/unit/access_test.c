@@ -420,6 +420,25 @@ START_TEST(started_twice)
 }
 END_TEST
 
+/* A reset that takes too long goes on: the queue is not started again before it is over, whatever the device shows. */
+START_TEST(a_queue_that_is_being_reset)
+{
+	struct access_rig *r = start(_i);
+
+	access_run(r, features_of(1, VIRTQ_F_RING_RESET));
+	r->fake.disable_early = 1;
+	r->fake.queue_reset_delay = 100000;
+	ck_assert_int_eq(vdev_driver_queue_reset(&r->q[1]), VIRTQ_EAGAIN);
+	ck_assert_int_eq(access_start(r, 1, 16, VDEV_DRIVER_NO_VECTOR), VIRTQ_EBUSY);
+	ck_assert_uint_eq(r->fake.queues[1].enable, 0);
+	r->fake.queue_reset_left = 3;
+	ck_assert_int_eq(vdev_driver_queue_reset(&r->q[1]), 0);
+	ck_assert_int_eq(access_start(r, 1, 16, VDEV_DRIVER_NO_VECTOR), 0);
+	ck_assert_uint_eq(r->fake.queues[1].enable, 1);
+	access_fini(r);
+}
+END_TEST
+
 START_TEST(queue_reset_not_negotiated)
 {
 	struct access_rig *r = start(_i);
@@ -518,6 +537,7 @@ void test_suites(SRunner *runner)
 	tcase_add_loop_test(tc, reset_takes_its_time, 0, WAYS);
 	tcase_add_loop_test(tc, one_queue_is_reset, 0, WAYS);
 	tcase_add_loop_test(tc, started_twice, 0, WAYS);
+	tcase_add_loop_test(tc, a_queue_that_is_being_reset, 0, WAYS);
 	tcase_add_loop_test(tc, queue_reset_not_negotiated, 0, WAYS);
 	tcase_add_loop_test(tc, suspend_and_resume, 0, WAYS);
 	tcase_add_loop_test(tc, failed, 0, WAYS);
