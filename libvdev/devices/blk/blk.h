@@ -193,30 +193,33 @@ static inline uint64_t blk_get64(const uint8_t *p)
 /* Where requests may lie, as it is now. */
 struct blk_bounds {
 	uint64_t sectors;
+	uint64_t bytes;       /* likewise */
 	uint32_t block_bytes; /* of a logical block, less 1 */
 };
 
 static inline struct blk_bounds blk_bounds(const struct blk_device *b)
 {
-	return (struct blk_bounds){blk_get(&b->sectors), b->block_mask << 9 | 511};
+	uint64_t sectors = blk_get(&b->sectors);
+
+	return (struct blk_bounds){sectors, sectors << 9, b->block_mask << 9 | 511};
 }
 
 /* Whether bytes from this sector on are whole blocks within the capacity; 0 bytes too, up to its end. */
 static inline int blk_within(const struct blk_bounds *b, uint64_t sector, uint64_t bytes)
 {
-	return sector <= b->sectors && bytes <= (b->sectors - sector) << 9 &&
+	return sector <= b->sectors && bytes <= b->bytes - (sector << 9) &&
 	       ((sector << 9 | bytes) & b->block_bytes) == 0;
 }
 
 /* Whether that is an IN or OUT that moves data. */
-static inline int blk_moves(const struct blk_bounds *b, uint64_t sector, uint32_t bytes)
+static inline int blk_moves(const struct blk_bounds *b, uint64_t sector, uint64_t bytes)
 {
 	return bytes != 0 && blk_within(b, sector, bytes);
 }
 
 /* A transfer; its pieces are the caller's to set. */
 static inline void blk_io_set(struct vdev_disk_io *io, uint8_t op, uint8_t flags, uint64_t sector,
-                              uint32_t bytes)
+                              uint64_t bytes)
 {
 	io->op = op;
 	io->flags = flags;

@@ -40,8 +40,8 @@ static inline int begin(const struct view *v, const struct virtq_chain *c, struc
                         struct vdev_done *sum, uint32_t *written)
 {
 	const struct virtq_iov *iov = c->iov, *last;
-	uint32_t type, bytes;
-	uint64_t sector;
+	uint64_t sector, bytes;
+	uint32_t type;
 
 	if (unlikely(c->nread == 0 || c->nwrite == 0))
 		return 0;
@@ -54,7 +54,7 @@ static inline int begin(const struct view *v, const struct virtq_chain *c, struc
 	blk_fix(type);
 	blk_fix(sector);
 	if (likely(type == BLK_T_IN)) {
-		bytes = c->write_bytes - 1;
+		bytes = (uint64_t)c->write_bytes - 1;
 		if (unlikely(!blk_moves(&v->bounds, sector, bytes)))
 			return 0;
 		blk_io_set(&r->io, VDEV_DISK_READ, 0, sector, bytes);
@@ -64,7 +64,7 @@ static inline int begin(const struct view *v, const struct virtq_chain *c, struc
 		*written = c->write_bytes;
 		return 1;
 	}
-	bytes = c->read_bytes - BLK_HEADER;
+	bytes = (uint64_t)c->read_bytes - BLK_HEADER;
 	if (unlikely(type != BLK_T_OUT || v->readonly || !blk_moves(&v->bounds, sector, bytes)))
 		return 0;
 	blk_io_set(&r->io, VDEV_DISK_WRITE, v->write_flags, sector, bytes);

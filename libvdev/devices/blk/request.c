@@ -423,27 +423,24 @@ static inline void submit(struct blk_queue *bq, struct vdev_disk_io *const *ios,
 		submit_next(bq);
 }
 
-uint32_t blk_process(void *model, struct vdev_queue *q, const struct virtq_chain *chains,
-                     uint32_t n)
+/* Serve the quick way what can be served so: how many from this chain on. */
+static inline uint32_t quick(struct blk_queue *bq, const struct virtq_chain *chains, uint32_t n)
+{
+	return bq->sync && likely(!blk_get(&bq->b->limit.on)) ? blk_quick(bq, chains, n) : 0;
+}
+
+/* Each by itself, from chain i on; kept apart so that the quick way need not pay for its registers. */
+static __attribute__((noinline)) uint32_t process_each(struct blk_queue *bq,
+                                                       const struct virtq_chain *chains, uint32_t i,
+                                                       uint32_t n)
 {
 	struct vdev_disk_io *ios[VDEV_BURST];
-	struct blk_queue *bq = vdev_queue_priv(q);
 	struct blk_req *r;
-	uint32_t i = 0, m = 0;
+	uint32_t m = 0;
 
-	(void)model;
-	bq->deadline = UINT64_MAX;
-	if (unlikely(!bq->holds) && blk_queue_hold(bq) < 0)
-		return 0;
 	while (i < n) {
-		enum begun begun;
+		enum begun begun = begin(bq, &chains[i], &r);
 
-		/* What is under way was asked for before. */
-		if (bq->sync && m == 0 && likely(!blk_get(&bq->b->limit.on)))
-			i += blk_quick(bq, &chains[i], n - i);
-		if (likely(i == n))
-			break;
-		begun = begin(bq, &chains[i], &r);
 		if (likely(begun == BEGUN_SUBMIT)) {
 			ios[m++] = &r->io;
 		} else if (begun == BEGUN_NO_ROOM && bq->sync && m != 0) {
@@ -454,10 +451,27 @@ uint32_t blk_process(void *model, struct vdev_queue *q, const struct virtq_chain
 			break;
 		}
 		i++;
+		/* What is under way was asked for before. */
+		if (m == 0)
+			i += quick(bq, &chains[i], n - i);
 	}
 	if (likely(m != 0))
 		submit(bq, ios, m);
 	return i;
+}
+
+uint32_t blk_process(void *model, struct vdev_queue *q, const struct virtq_chain *chains,
+                     uint32_t n)
+{
+	struct blk_queue *bq = vdev_queue_priv(q);
+	uint32_t i;
+
+	(void)model;
+	bq->deadline = UINT64_MAX;
+	if (unlikely(!bq->holds) && blk_queue_hold(bq) < 0)
+		return 0;
+	i = quick(bq, chains, n);
+	return likely(i == n) ? n : process_each(bq, chains, i, n);
 }
 
 int blk_poll(void *model, struct vdev_queue *q)
