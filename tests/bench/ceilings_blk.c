@@ -28,8 +28,8 @@ static const struct {
 	double most;
 } ceilings[] = {
 	/* Device, disk and completion, in bursts of 32: all but the ring. */
-	{{"--disk", "void"}, "vdev__blk_process", 102},
-	{{"--disk", "void", "--write"}, "vdev__blk_process", 107},
+	{{"--disk", "void"}, "vdev__blk_process", 98},
+	{{"--disk", "void", "--write"}, "vdev__blk_process", 103},
 	/* The ring too. */
 	{{"--disk", "void"}, "device_side", 470},
 	{{"--disk", "void", "--packed"}, "device_side", 645},
