@@ -13,6 +13,7 @@
 #include "../../libvdev/transports/vhost_user/vu.h"
 #include "echo.h"
 #include "fuzz.h"
+#include "no_aio.h"
 #include "slow_disk.h"
 
 enum { RAM = 65536, GPA = 0x10000, STEPS = 200, SPACE = 96, WCE = 32 };
@@ -449,7 +450,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static uint8_t ram[RAM];
 	struct virtq_region region = {.gpa = GPA, .len = RAM, .host = ram};
 	static struct fuzz f;
+	static int once;
 
+	if (!once++)
+		no_aio();
 	memset(&f, 0, sizeof(f));
 	memset(ram, 0, sizeof(ram));
 	f.in = (struct input){data, size};

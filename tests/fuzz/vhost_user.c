@@ -23,6 +23,7 @@
 
 #include "../../libvdev/transports/vhost_user/vu.h"
 #include "fuzz.h"
+#include "no_aio.h"
 #include "slow_disk.h"
 
 enum { STEPS = 96, MEM = 1 << 20, QUEUES = 2, RING = 64, RING_AREA = 0x4000, DISK = 1 << 16 };
@@ -97,6 +98,7 @@ static void open_fds(void)
 
 	if (fds[FD_GUEST] >= 0)
 		return;
+	no_aio();
 	fds[FD_GUEST] = vdev_os_memfd("guest", MEM);
 	fds[FD_LOG] = vdev_os_memfd("log", MEM);
 	fds[FD_CALL] = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
