@@ -7,6 +7,7 @@
 #
 # VDEV_BUILD  build tree (default: build/ in the source tree)
 # VDEV_BLK    the vhost-user-blk daemon (default: the build tree's)
+# VDEVKIT_GUEST_LIMIT  seconds until a guest counts as hanging (90): more on a slow or busy machine
 # VDEV_KEEP   if set, the working directory stays for a look at its logs
 
 it_top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
@@ -17,7 +18,7 @@ it_parallel=2
 it_image_mib=256
 it_machine=
 it_devices=()
-it_guest_limit=90		# seconds until a guest counts as hanging
+it_guest_limit=${VDEVKIT_GUEST_LIMIT:-90}	# seconds until a guest counts as hanging
 PATH=$PATH:/usr/sbin:/sbin
 
 # it_scratch: a new working directory, in memory where that has room: a throttled disk's fsync
