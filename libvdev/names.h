@@ -79,6 +79,8 @@
 #define front_queue_begin           vdev__front_queue_begin
 #define front_queue_go              vdev__front_queue_go
 #define front_ready                 vdev__front_ready
+#define front_record_at             vdev__front_record_at
+#define front_record_forget         vdev__front_record_forget
 #define front_send_features         vdev__front_send_features
 #define front_settle                vdev__front_settle
 #define front_stop_all              vdev__front_stop_all

@@ -107,19 +107,39 @@ void packed_track_make(struct virtq_dev *vq)
 /* Entries that were seen, by the bits of count[], which is not needed before the chains are known. */
 enum { SEEN = 1 };
 
+/* 1: they are in the ring. */
+static int read_positions(const uint8_t *region, uint32_t size, struct positions *p)
+{
+	uint64_t word = noted64(region + AT_USED);
+
+	__builtin_memcpy(p, &word, sizeof(*p));
+	return p->used < size && p->old_used < size && p->wrap <= 1 && p->old_wrap <= 1;
+}
+
+int virtq_inflight_used(const void *head, uint16_t size, uint16_t used[2])
+{
+	struct positions p;
+
+	if (virtq_inflight_fresh(head))
+		return 0;
+	if (!read_positions(head, size, &p))
+		return VIRTQ_EBADMSG;
+	used[0] = (uint16_t)(p.old_used | p.old_wrap << 15);
+	used[1] = (uint16_t)(p.used | p.wrap << 15);
+	return 1;
+}
+
 /* Which used position is true, and which free list: 0, or VIRTQ_EBADMSG. */
 static int settle_positions(struct virtq_dev *vq)
 {
 	struct virtq_track *t = track_of(vq);
-	uint64_t word = noted64(t->region + AT_USED);
 	uint16_t heads[2];
 	uint32_t both = noted32(t->region + AT_FREE_HEAD);
 	struct positions p;
 	int seen = 0;
 
-	__builtin_memcpy(&p, &word, sizeof(p));
 	__builtin_memcpy(heads, &both, sizeof(heads));
-	if (p.used >= vq->size || p.old_used >= vq->size || p.wrap > 1 || p.old_wrap > 1)
+	if (!read_positions(t->region, vq->size, &p))
 		return VIRTQ_EBADMSG;
 	if (p.used != p.old_used || p.wrap != p.old_wrap)
 		seen = !is_avail(shared_load16(flags_at(vq, p.old_used)), p.old_wrap);

@@ -6,6 +6,10 @@
  *
  * Threads: control (vdev_vhost_user_run()) is one thread; each queue is a task of its own which may
  * be served by that thread or by any other one. Without further ado control serves the queues too.
+ *
+ * A front-end's memory and log are in files that it chooses. Where it may choose one whose pages come when
+ * somebody likes (FUSE, a network file system), the threads that serve it may wait for them: give such
+ * front-ends threads of their own.
  */
 #ifndef VDEV_VHOST_USER_H
 #define VDEV_VHOST_USER_H

@@ -20,8 +20,15 @@
  * gave no answer), #VDEV_VHOST_FRONT_REFUSED (it said no; the connection stays).
  *
  * Threads: an object belongs to one thread at a time, and calls wait for the back-end's answers, up to
- * the time limit; callbacks are made from inside calls. Only vdev_vhost_front_kick() may come from any
- * thread. The rings themselves are their owners'. No threads are made.
+ * the time limit. Only vdev_vhost_front_kick() may come from any thread, without in-band notifications.
+ * The rings themselves are their owners'. No threads are made.
+ *
+ * Callbacks: those of the task (config_changed, call, error) are made by vdev_vhost_front_task() alone, and
+ * may call everything but vdev_vhost_front_free(). The others (access_failed, gone, and the translator)
+ * are made in the middle of any call that may wait, on its thread: from there whatever would have to ask the
+ * back-end something says VIRTQ_EBUSY, vdev_vhost_front_reconnect() too; what tells and looks may be
+ * called: vdev_vhost_front_iotlb_update(), vdev_vhost_front_kick() (not in-band),
+ * vdev_vhost_front_alive() and the like. Freeing is for after the call: note that it is to be done.
  */
 #ifndef VDEV_VHOST_USER_FRONT_H
 #define VDEV_VHOST_USER_FRONT_H
@@ -53,7 +60,7 @@ enum vdev_vhost_front_protocol {
 	VDEV_VHOST_FRONT_STATUS = 16
 };
 
-/** What the caller wants to hear. Every member may be NULL. Called from inside calls. */
+/** What the caller wants to hear; see Callbacks above. Every member may be NULL. */
 struct vdev_vhost_front_ops {
 	size_t size; /**< sizeof(struct vdev_vhost_front_ops) */
 	/** The configuration space changed (section 2.5). */
@@ -67,7 +74,10 @@ struct vdev_vhost_front_ops {
 	 * write.
 	 */
 	void (*access_failed)(void *ctx, uint64_t iova, unsigned perm);
-	/** The connection was closed: result as above, and why, in one line of plain English. */
+	/**
+	 * The connection was closed: result as above, and why, in one line of plain English. Not told for
+	 * vdev_vhost_front_new() and vdev_vhost_front_reconnect(), whose results say it.
+	 */
 	void (*gone)(void *ctx, int result, const char *why);
 };
 
@@ -195,7 +205,10 @@ struct vdev_vhost_front_queue {
 
 /**
  * Start queue @p q (section 3.1.1, step 7): size, base, addresses, descriptors, enable, and a first kick
- * so that the back-end begins. After vdev_vhost_front_accept() and vdev_vhost_front_set_memory().
+ * so that the back-end begins. After vdev_vhost_front_accept() and vdev_vhost_front_set_memory(). After
+ * an error the queue and its descriptors are as before, and it runs nowhere. With an in-flight area it may
+ * not be larger than that was asked for; what the area says of the queue is forgotten unless the queue goes
+ * on where it stopped.
  * @return 0, VIRTQ_EBUSY (started already), VIRTQ_EFAULT (the ring is not in memory), VIRTQ_EBADMSG (the
  *         state contradicts itself), or as above
  */
@@ -214,7 +227,8 @@ VIRTQ_MUST_CHECK int vdev_vhost_front_queue_enable(struct vdev_vhost_front *f, u
 int vdev_vhost_front_queue_started(const struct vdev_vhost_front *f, unsigned q);
 /**
  * Notify the back-end of available buffers (section 2.7.13). With in-band notifications this is a message,
- * and the object's thread's to send; otherwise any thread may call.
+ * and the object's thread's to send; otherwise any thread may call at any time, but while the queue is
+ * started with descriptors of the caller's. It never waits then, whatever the back-end does to them.
  * @return 0 or as above; with descriptors always 0
  */
 VIRTQ_MUST_CHECK int vdev_vhost_front_kick(struct vdev_vhost_front *f, unsigned q);
@@ -256,7 +270,8 @@ VIRTQ_MUST_CHECK int vdev_vhost_front_reset(struct vdev_vhost_front *f);
 /**
  * Let the back-end keep, in memory that is shared with us, which buffers it has in flight, so that a
  * successor can go on with them. Before queues are started. Needs INFLIGHT_SHMFD. The area is kept here
- * and given to the next back-end by vdev_vhost_front_reconnect().
+ * and given to the next back-end by vdev_vhost_front_reconnect(). It has to be in memory (a memfd), since
+ * reading it must not wait for anybody.
  * @param queue_size  of the largest queue
  */
 VIRTQ_MUST_CHECK int vdev_vhost_front_inflight(struct vdev_vhost_front *f, uint16_t queue_size);
@@ -307,8 +322,8 @@ VIRTQ_MUST_CHECK int vdev_vhost_front_iotlb_invalidate(struct vdev_vhost_front *
  */
 VIRTQ_MUST_CHECK int vdev_vhost_front_reconnect(struct vdev_vhost_front *f, int fd);
 /**
- * Forget, while there is no connection, that queue @p q was started: it can be started afresh after
- * vdev_vhost_front_reconnect(). @return 0, or VIRTQ_EBUSY (there is a connection)
+ * Forget, while there is no connection, that queue @p q was started, and what the in-flight area says of it:
+ * it can be started afresh after vdev_vhost_front_reconnect(). @return 0, or VIRTQ_EBUSY (there is a connection)
  */
 VIRTQ_MUST_CHECK int vdev_vhost_front_queue_forget(struct vdev_vhost_front *f, unsigned q);
 

@@ -81,6 +81,19 @@ int virtq_inflight_fresh(const void *region);
 /** Forget what a region says; it may then be attached as a new one. No queue may be using it. */
 void virtq_inflight_clear(void *region);
 
+/** Bytes at the start of a region that say whether it was used and, of a packed ring, where that is. */
+#define VIRTQ_INFLIGHT_HEAD 32
+
+/**
+ * Where a packed ring is, as a region says that nobody uses: for whoever connects the ring's next device.
+ * @param head  the first VIRTQ_INFLIGHT_HEAD bytes of the region, or a copy of them; aligned to 8
+ * @param size  of the ring
+ * @param used  receives two used positions (as virtq_state.used). The ring is at the first one while the
+ *              descriptor there is still available, as the driver made it; else at the second one.
+ * @return 1; 0: the region is fresh; VIRTQ_EBADMSG: it says what can't be
+ */
+VIRTQ_MUST_CHECK int virtq_inflight_used(const void *head, uint16_t size, uint16_t used[2]);
+
 #ifdef __cplusplus
 }
 #endif

@@ -82,6 +82,16 @@ int vdev_os_memfd(const char *name, uint64_t bytes)
 	return fd;
 }
 
+int vdev_os_in_memory(int fd)
+{
+	int saved = errno;
+	/* Asking for the type of the file system would be a question to its server, where it has one. */
+	int yes = fcntl(fd, F_GET_SEALS) >= 0;
+
+	errno = saved;
+	return yes;
+}
+
 int vdev_os_sealed(int fd)
 {
 	int seals = fcntl(fd, F_GET_SEALS);

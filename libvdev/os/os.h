@@ -119,6 +119,8 @@ void vdev_os_unmap(struct vdev_os_map *map);
 VIRTQ_MUST_CHECK int vdev_os_memfd(const char *name, uint64_t bytes);
 /* 1 when @p fd can't shrink any more (F_SEAL_SHRINK), else 0. */
 int vdev_os_sealed(int fd);
+/* 1 when @p fd is a file in memory (memfd, tmpfs, hugetlbfs), which nobody else has to answer for. Never waits. */
+int vdev_os_in_memory(int fd);
 /* Size of the file behind @p fd. */
 VIRTQ_MUST_CHECK int vdev_os_size(int fd, uint64_t *out);
 

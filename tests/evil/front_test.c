@@ -4,54 +4,17 @@
  * has something else; whatever that is, the call ends with an error in time, the connection is over, and no descriptor
  * is left behind.
  */
-#include <poll.h>
-#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <vdev/vhost_user_front.h>
 
-#include "vu_front.h"
+#include "liar.h"
 
-enum { ANY = -1, LIMIT_MS = 1500, BYTES = 65536 };
+enum { BYTES = 65536 };
 
-/* What is wrong with the answer. */
-enum lie {
-	OTHER_REQUEST, /* it is the answer to something else */
-	NO_REPLY_FLAG,
-	WRONG_VERSION,
-	NEED_REPLY_SET,
-	TOO_SHORT,
-	TOO_LONG,
-	HUGE_SIZE, /* the header says 4 GiB */
-	ONE_FD,    /* a descriptor where none belongs */
-	MANY_FDS,
-	NO_FD, /* none where one belongs */
-	HANGS_UP,
-	HANGS_UP_WITHIN, /* in the middle of the header */
-	HANGS_UP_BEFORE_PAYLOAD,
-	SILENCE,
-	HALF_AND_SILENCE,
-	TWICE, /* the answer, and once more */
-	SAYS_NO,
-	WRONG_VALUE, /* value is told */
-	LIES
-};
-
-struct back {
-	int sock;
-	pthread_t thread;
-	uint32_t lie_at; /* request */
-	enum lie lie;
-	uint64_t value;
-	int channel;
-	int lied;
-	int fills; /* every eventfd it is given, and lets writes to it wait */
-};
-
-static struct back back;
+static struct liar back;
 static int pair[2];
 static int gone_calls, gone_rc;
 
@@ -64,216 +27,6 @@ static void gone(void *ctx, int rc, const char *why)
 }
 
 static const struct vdev_vhost_front_ops ops = {.size = sizeof(ops), .gone = gone};
-
-static void fill(int fd)
-{
-	uint64_t most = UINT64_MAX - 1;
-	struct stat st;
-
-	ck_assert_int_eq(fstat(fd, &st), 0);
-	if ((st.st_mode & S_IFMT) != 0)
-		return;
-	ck_assert_int_eq(write(fd, &most, sizeof(most)), sizeof(most));
-	ck_assert_int_ge(vdev_os_nonblock(fd, 0), 0);
-}
-
-static int receive(int sock, void *buf, size_t len)
-{
-	size_t have = 0;
-
-	while (have < len) {
-		int fds[8];
-		unsigned n;
-		struct pollfd p = {.fd = sock, .events = POLLIN};
-		ssize_t got;
-
-		(void)poll(&p, 1, -1);
-		got = vdev_os_recv_fds(sock, (char *)buf + have, len - have, fds, 8, &n);
-		for (unsigned i = 0; i < n; i++) {
-			if (back.fills)
-				fill(fds[i]);
-			/* The first one of SET_BACKEND_REQ_FD is kept: it is asked for below. */
-			if (back.channel < 0 && n == 1)
-				back.channel = fds[i];
-			else
-				close(fds[i]);
-		}
-		if (got <= 0 && got != -EAGAIN)
-			return 0;
-		have += got > 0 ? (size_t)got : 0;
-	}
-	return 1;
-}
-
-/* Payload of the right answer; its length, or -1 when there is none to give. */
-static int right_answer(const struct vu_header *h, uint8_t *payload, int *fd)
-{
-	uint64_t v = 0;
-	struct vu_inflight area = {.mmap_size = 4096, .num_queues = 1, .queue_size = 64};
-
-	switch (h->request) {
-	case VU_GET_FEATURES:
-		v = 1ull << VIRTQ_F_VERSION_1 | 1ull << VU_F_PROTOCOL | 1ull << VU_F_LOG_ALL |
-		    1ull << VIRTQ_F_ACCESS_PLATFORM;
-		break;
-	case VU_GET_PROTOCOL_FEATURES:
-		v = UINT64_MAX;
-		break;
-	case VU_GET_QUEUE_NUM:
-		v = 1;
-		break;
-	case VU_GET_MAX_MEM_SLOTS:
-		v = 8;
-		break;
-	case VU_GET_STATUS:
-		v = 0xb;
-		break;
-	case VU_GET_VRING_BASE:
-		return 8;
-	case VU_GET_CONFIG:
-		return (int)h->size;
-	case VU_SET_LOG_BASE:
-		return 0;
-	case VU_GET_INFLIGHT_FD:
-		*fd = vdev_os_memfd("area", 4096);
-		memcpy(payload, &area, sizeof(area));
-		return sizeof(area);
-	default:
-		if (!(h->flags & VU_FLAG_NEED_REPLY))
-			return -1;
-		break;
-	}
-	memcpy(payload, &v, sizeof(v));
-	return 8;
-}
-
-static void say(const struct vu_header *h, const uint8_t *payload, size_t len, const int *fds,
-                unsigned nfds, size_t cut)
-{
-	uint8_t out[1024];
-
-	memcpy(out, h, sizeof(*h));
-	memcpy(out + sizeof(*h), payload, len);
-	len += sizeof(*h);
-	(void)!vdev_os_send_fds(back.sock, out, cut < len ? cut : len, fds, nfds, 1000);
-}
-
-static int nothing_more(void)
-{
-	uint8_t rest[64];
-
-	while (receive(back.sock, rest, 1))
-		continue;
-	return 0;
-}
-
-/* Answer with what is wrong. 0: the conversation is over. */
-static int tell_lie(struct vu_header h, uint8_t *payload, int len, int fd)
-{
-	int fds[9];
-	unsigned nfds = fd >= 0 ? 1 : 0;
-	size_t cut = SIZE_MAX;
-
-	back.lied = 1;
-	if (len < 0)
-		len = 8;
-	h.flags = VU_VERSION | VU_FLAG_REPLY;
-	h.size = (uint32_t)len;
-	for (unsigned i = 0; i < 9; i++)
-		fds[i] = i == 0 && fd >= 0 ? dup(fd) : eventfd(0, 0);
-	switch (back.lie) {
-	case OTHER_REQUEST:
-		h.request = h.request == VU_GET_FEATURES ? 3 : 1;
-		break;
-	case NO_REPLY_FLAG:
-		h.flags = VU_VERSION;
-		break;
-	case WRONG_VERSION:
-		h.flags = 2 | VU_FLAG_REPLY;
-		break;
-	case NEED_REPLY_SET:
-		h.flags |= VU_FLAG_NEED_REPLY;
-		break;
-	case TOO_SHORT:
-		h.size = (uint32_t)--len;
-		break;
-	case TOO_LONG:
-		h.size = (uint32_t)(len += 300);
-		break;
-	case HUGE_SIZE:
-		h.size = UINT32_MAX;
-		break;
-	case ONE_FD:
-		nfds++;
-		break;
-	case MANY_FDS:
-		nfds = 9;
-		break;
-	case NO_FD:
-		nfds = 0;
-		break;
-	case HANGS_UP:
-		cut = 0;
-		break;
-	case HANGS_UP_WITHIN:
-		cut = 5;
-		break;
-	case HANGS_UP_BEFORE_PAYLOAD:
-		cut = sizeof(h);
-		break;
-	case SILENCE:
-		cut = 0;
-		break;
-	case HALF_AND_SILENCE:
-		cut = 14;
-		break;
-	case SAYS_NO:
-	case WRONG_VALUE:
-		memcpy(payload, &back.value, 8);
-		break;
-	default:
-		break;
-	}
-	if (cut > 0)
-		say(&h, payload, (size_t)len, fds, nfds, cut);
-	if (back.lie == TWICE)
-		say(&h, payload, (size_t)len, NULL, 0, cut);
-	for (unsigned i = 0; i < 9; i++)
-		close(fds[i]);
-	if (back.lie == SILENCE || back.lie == HALF_AND_SILENCE)
-		return nothing_more();
-	return back.lie == TWICE || back.lie == SAYS_NO || back.lie == WRONG_VALUE;
-}
-
-static void *be_back(void *arg)
-{
-	struct vu_header h;
-	uint8_t payload[512 + 300];
-
-	(void)arg;
-	while (receive(back.sock, &h, sizeof(h))) {
-		int fd = -1, len;
-
-		ck_assert_uint_le(h.size, 512);
-		memset(payload, 0, sizeof(payload));
-		if (h.size > 0 && !receive(back.sock, payload, h.size))
-			break;
-		len = right_answer(&h, payload, &fd);
-		if (h.request == back.lie_at && !back.lied) {
-			if (!tell_lie(h, payload, len, fd)) {
-				vdev_os_close(fd);
-				break;
-			}
-		} else if (len >= 0) {
-			struct vu_header out = {h.request, VU_VERSION | VU_FLAG_REPLY, (uint32_t)len};
-
-			say(&out, payload, (size_t)len, &fd, fd >= 0 ? 1 : 0, SIZE_MAX);
-		}
-		vdev_os_close(fd);
-	}
-	close(back.sock);
-	return NULL;
-}
 
 /* Everything a front-end does, up to the first error. */
 static int whole_life(struct vdev_vhost_front *f)
@@ -343,13 +96,9 @@ static int live(uint32_t request, enum lie lie, uint64_t value)
 
 	gone_calls = 0;
 	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair), 0);
-	back = (struct back){.sock = pair[1],
-	                     .lie_at = request,
-	                     .lie = lie,
-	                     .value = value,
-	                     .channel = -1,
-	                     .fills = fills};
-	ck_assert_int_eq(vdev_os_thread(&back.thread, "liar", be_back, NULL), 0);
+	back = (struct liar){
+		.sock = pair[1], .lie_at = request, .lie = lie, .value = value, .fills = fills};
+	liar_start(&back);
 	cfg.fd = pair[0];
 	rc = vdev_vhost_front_new(&f, vdev_env_hosted(), &cfg);
 	if (rc < 0) {
@@ -371,8 +120,7 @@ static int live(uint32_t request, enum lie lie, uint64_t value)
 		}
 		vdev_vhost_front_free(f);
 	}
-	pthread_join(back.thread, NULL);
-	vdev_os_close(back.channel);
+	liar_end(&back);
 	return rc;
 }
 

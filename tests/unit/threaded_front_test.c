@@ -472,6 +472,46 @@ START_TEST(reconnects)
 }
 END_TEST
 
+static int enough;
+
+static void *kick_all_the_time(void *arg)
+{
+	(void)arg;
+	while (!__atomic_load_n(&enough, __ATOMIC_RELAXED)) {
+		ck_assert_int_eq(vdev_vhost_front_kick(b.f, 0), 0);
+		usleep(100);
+	}
+	return NULL;
+}
+
+/* Kicks may come from any thread, at any time. */
+START_TEST(any_thread_kicks)
+{
+	pthread_t other;
+	int rc;
+
+	up(2, 0, 0);
+	ck_assert_int_eq(vdev_os_thread(&other, "kicker", kick_all_the_time, NULL), 0);
+	for (unsigned i = 0; i < 5; i++) {
+		struct vdev_vhost_front_queue setup = {.size = sizeof(setup), .drv = &b.q[0].drv};
+
+		work(10);
+		do {
+			take_all(0, 0);
+			take_all(1, 0);
+			rc = vdev_vhost_front_reconnect(b.f, -1);
+		} while (rc == VIRTQ_EAGAIN);
+		ck_assert_int_eq(rc, 0);
+		work(10);
+		ck_assert_int_eq(vdev_vhost_front_queue_stop(b.f, 0, &setup.state), 0);
+		ck_assert_int_eq(vdev_vhost_front_queue_start(b.f, 0, &setup), 0);
+	}
+	__atomic_store_n(&enough, 1, __ATOMIC_RELAXED);
+	pthread_join(other, NULL);
+	down();
+}
+END_TEST
+
 void test_suites(SRunner *runner)
 {
 	Suite *s = suite_create("front");
@@ -490,6 +530,7 @@ void test_suites(SRunner *runner)
 	tcase_add_test(tc, config_space);
 	tcase_add_loop_test(tc, logs, 0, 2);
 	tcase_add_loop_test(tc, reconnects, 0, KINDS - 2);
+	tcase_add_test(tc, any_thread_kicks);
 	suite_add_tcase(s, tc);
 	srunner_add_suite(runner, s);
 }

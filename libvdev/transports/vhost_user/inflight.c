@@ -29,6 +29,7 @@ static int check_counts(struct vdev_vhost_user *vu, const struct vu_inflight *d)
 {
 	if (d->num_queues == 0 || d->num_queues > vu->nrings)
 		return vu_refuse(vu, "in-flight area for a wrong number of rings");
+	/* All queues of a device have the same limit. */
 	if (d->queue_size == 0 || d->queue_size > vdev_queue_max(vu->v, 0))
 		return vu_refuse(vu, "in-flight area for rings of a wrong size");
 	return 0;

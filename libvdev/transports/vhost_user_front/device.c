@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Configuration space, status, reset; the log and the in-flight area. */
+#include <unistd.h>
+
+#include <virtq/inflight.h>
+
 #include "front.h"
 
 static int config_ok(const struct vdev_vhost_front *f, uint32_t offset, const void *buf,
@@ -109,6 +113,21 @@ void front_area_close(struct front_area *a)
 	*a = (struct front_area){.fd = -1};
 }
 
+/* Where the area has its record of queue q. */
+uint64_t front_record_at(const struct vdev_vhost_front *f, unsigned q)
+{
+	return f->inflight.offset + q * (f->inflight.bytes / f->nqueues);
+}
+
+/* The queue begins afresh: what is recorded of it is over. It is the back-end's file, so what fails is its loss. */
+void front_record_forget(struct vdev_vhost_front *f, unsigned q)
+{
+	uint8_t none[VIRTQ_INFLIGHT_HEAD] = {0};
+
+	if (f->inflight.fd >= 0)
+		(void)!pwrite(f->inflight.fd, none, sizeof(none), (off_t)front_record_at(f, q));
+}
+
 /* Give the back-end the in-flight area, if there is one. */
 int front_inflight_send(struct vdev_vhost_front *f)
 {
@@ -122,7 +141,10 @@ int front_inflight_send(struct vdev_vhost_front *f)
 	return front_do(f, VU_SET_INFLIGHT_FD, &m, sizeof(m), &f->inflight.fd, 1);
 }
 
-/* Take the area out of the answer. It is never mapped here: its file is the back-end's to shorten. */
+/*
+ * Take the area out of the answer. It is never mapped here: its file is the back-end's to shorten. Nor may reading it be
+ * a question that somebody else answers in his own time, as on FUSE.
+ */
 static int take_area(struct vdev_vhost_front *f)
 {
 	const struct vu_inflight *m = &f->in.inflight;
@@ -135,6 +157,8 @@ static int take_area(struct vdev_vhost_front *f)
 		return VDEV_VHOST_FRONT_REFUSED;
 	if (f->in.nfds != 1)
 		return front_fail(f, VIRTQ_EPROTO, "in-flight area with a wrong number of descriptors");
+	if (!vdev_os_in_memory(f->in.fds[0]))
+		return front_fail(f, VIRTQ_EPROTO, "in-flight area that is not in memory");
 	if (m->mmap_size == 0 || m->mmap_size - 1 > UINT64_MAX - m->mmap_offset ||
 	    vdev_os_size(f->in.fds[0], &size) < 0 || m->mmap_offset > size ||
 	    m->mmap_size > size - m->mmap_offset)

@@ -39,6 +39,7 @@ static int negotiate_protocol(struct vdev_vhost_front *f, int again)
 	/* How its success could be asked for is only being agreed upon. */
 	rc = front_tell(f, VU_SET_PROTOCOL_FEATURES, 0, &p, sizeof(p), NULL, 0);
 	f->protocol = p;
+	__atomic_store_n(&f->inband, front_has(f, VU_PROTO_INBAND) ? 1u : 0u, __ATOMIC_RELAXED);
 	return rc;
 }
 
@@ -104,22 +105,23 @@ static int negotiate(struct vdev_vhost_front *f, int again)
 	return rc >= 0 && again && f->features.word[0] & ~f->offered ? less(f) : rc;
 }
 
-/* Take a connected socket, or connect; then negotiate. On failure the socket is still the caller's. */
-int front_open(struct vdev_vhost_front *f, int fd, int again)
+/* A descriptor of our own for a socket that was given: that one keeps its number until all has gone well. */
+static int adopt(int given)
 {
-	int own = fd < 0;
+	int rc = vdev_os_nonblock(given, 1);
+
+	return rc < 0 ? rc : vdev_os_dup(given);
+}
+
+/* Take a connected socket, or connect; then negotiate. On failure what was given is still the caller's. */
+int front_open(struct vdev_vhost_front *f, int given, int again)
+{
+	int fd = given < 0 ? vdev_os_sock_connect(f->path) : adopt(given);
 	int rc;
 
-	if (own)
-		fd = vdev_os_sock_connect(f->path);
 	if (fd < 0)
 		return fd;
-	rc = own ? 0 : vdev_os_nonblock(fd, 1);
-	/* What is given keeps its number until all has gone well. */
-	if (rc >= 0 && !own)
-		rc = fd = vdev_os_dup(fd);
-	if (rc >= 0)
-		rc = vdev_os_epoll_add(f->ep, fd, f);
+	rc = vdev_os_epoll_add(f->ep, fd, f);
 	if (rc < 0) {
 		vdev_os_close(fd);
 		return rc;

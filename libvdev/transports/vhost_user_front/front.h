@@ -100,6 +100,7 @@ struct vdev_vhost_front {
 
 	uint64_t offered; /* as GET_FEATURES said */
 	uint64_t protocol;
+	uint32_t inband; /* any thread: atomic */
 	unsigned queue_num;
 	unsigned max_slots;
 	struct virtq_features features;
@@ -112,7 +113,7 @@ struct vdev_vhost_front {
 	int log_event;
 	int logging;
 	struct front_area inflight;
-	uint16_t inflight_size;
+	uint16_t inflight_size; /* of the largest queue that it has room for */
 	const struct virtq_xlat *table;
 	unsigned ntable;
 
@@ -172,6 +173,8 @@ int front_stop_all(struct vdev_vhost_front *f);
 int front_log_send(struct vdev_vhost_front *f);
 int front_inflight_send(struct vdev_vhost_front *f);
 void front_area_close(struct front_area *a);
+uint64_t front_record_at(const struct vdev_vhost_front *f, unsigned q);
+void front_record_forget(struct vdev_vhost_front *f, unsigned q);
 
 /* iotlb.c */
 int front_translate(struct vdev_vhost_front *f, uint64_t iova, unsigned perm,

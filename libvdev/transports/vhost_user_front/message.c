@@ -242,6 +242,9 @@ int front_settle(struct vdev_vhost_front *f)
 		else if (rc > 0)
 			(void)note_iotlb(f);
 	}
+	/* What a translator said meanwhile may have ended the connection, and with it what was waited for. */
+	if (rc >= 0 && f->fd < 0)
+		return VIRTQ_EBROKEN;
 	if (rc >= 0 && f->unwilling) {
 		f->unwilling = 0;
 		return VDEV_VHOST_FRONT_REFUSED;

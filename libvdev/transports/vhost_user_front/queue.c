@@ -69,6 +69,15 @@ static int send_fds(struct vdev_vhost_front *f, unsigned i)
 	return rc;
 }
 
+/* Stop a queue on the other side. Where it did is in f->in. */
+static int ask_base(struct vdev_vhost_front *f, unsigned i)
+{
+	struct vu_vring_state s = {i, 0};
+	int rc = front_tell(f, VU_GET_VRING_BASE, 0, &s, sizeof(s), NULL, 0);
+
+	return rc < 0 ? rc : front_wait(f, VU_GET_VRING_BASE, sizeof(s), sizeof(s));
+}
+
 /* Everything about a queue, from its state, up to enabling it. */
 int front_queue_begin(struct vdev_vhost_front *f, unsigned i)
 {
@@ -88,8 +97,12 @@ int front_queue_begin(struct vdev_vhost_front *f, unsigned i)
 		rc = front_queue_addr(f, i);
 	if (rc >= 0)
 		rc = send_fds(f, i);
-	if (rc >= 0 && f->offered & BIT(VU_F_PROTOCOL))
+	if (rc >= 0 && f->offered & BIT(VU_F_PROTOCOL)) {
 		rc = front_do_state(f, VU_SET_VRING_ENABLE, i, q->enabled ? 1 : 0);
+		/* It has the kick descriptor, and may go by that. */
+		if (rc == VDEV_VHOST_FRONT_REFUSED)
+			(void)ask_base(f, i);
+	}
 	return rc < 0 ? rc : front_sync(f);
 }
 
@@ -112,7 +125,7 @@ static int setup_ok(const struct vdev_vhost_front *f, const struct vdev_vhost_fr
 	return !(s->flags & VDEV_VHOST_FRONT_DISABLED) || f->offered & BIT(VU_F_PROTOCOL);
 }
 
-/* Put the caller's descriptors in place of ours. */
+/* The caller's descriptors in place of ours, which stay open. */
 static int take_fds(struct front_queue *q, const struct vdev_vhost_front_queue *s)
 {
 	int kick, call;
@@ -126,47 +139,91 @@ static int take_fds(struct front_queue *q, const struct vdev_vhost_front_queue *
 		vdev_os_close(call);
 		return VIRTQ_EINVAL;
 	}
-	vdev_os_close(q->kick);
-	vdev_os_close(q->call);
 	q->kick = kick;
 	q->call = call;
 	return 0;
 }
 
-int vdev_vhost_front_queue_start(struct vdev_vhost_front *f, unsigned i,
-                                 const struct vdev_vhost_front_queue *setup)
+/* Of two pairs of descriptors, which may be one: keep one. */
+static void drop_fds(const struct front_queue *q, const struct front_queue *keep)
 {
-	struct vu_vring_addr a = {0};
-	struct front_queue *q;
+	if (q->kick == keep->kick)
+		return;
+	vdev_os_close(q->kick);
+	vdev_os_close(q->call);
+}
+
+static int may_start(const struct vdev_vhost_front *f, unsigned i,
+                     const struct vdev_vhost_front_queue *setup)
+{
 	int rc = front_ready(f);
 
 	if (i >= f->nqueues || !setup_ok(f, setup))
 		return VIRTQ_EINVAL;
 	if (rc < 0)
 		return rc;
-	q = &f->queues[i];
-	if (q->started)
+	if (f->queues[i].started)
 		return VIRTQ_EBUSY;
-	if (!f->accepted)
+	if (!f->accepted || (f->inflight.fd >= 0 && setup->state.size > f->inflight_size))
 		return VIRTQ_EINVAL;
-	rc = virtq_state_check(&setup->state, &f->features);
-	if (rc < 0)
-		return rc;
-	q->state = setup->state;
-	q->used_log = setup->used_log;
-	rc = ring_addresses(f, q, &a);
+	return virtq_state_check(&setup->state, &f->features);
+}
+
+static int goes_on(const struct virtq_state *a, const struct virtq_state *b)
+{
+	return a->size == b->size && a->desc == b->desc && a->driver == b->driver &&
+	       a->device == b->device && a->avail == b->avail && a->used == b->used;
+}
+
+/* Tell all of it, from the state that is in place. */
+static int start(struct vdev_vhost_front *f, unsigned i, const struct vdev_vhost_front_queue *setup,
+                 const struct front_queue *was)
+{
+	struct front_queue *q = &f->queues[i];
+	struct vu_vring_addr a = {0};
+	int rc = ring_addresses(f, q, &a);
+
 	if (rc >= 0)
 		rc = take_fds(q, setup);
 	if (rc < 0)
 		return rc;
-	q->drv = setup->drv;
-	q->flags = setup->flags;
-	q->enabled = !(setup->flags & VDEV_VHOST_FRONT_DISABLED);
+	if (!goes_on(&q->state, &was->state))
+		front_record_forget(f, i);
 	rc = front_queue_begin(f, i);
 	if (rc < 0)
 		return rc;
 	q->started = 1;
-	return front_queue_go(f, i);
+	rc = front_queue_go(f, i);
+	if (rc == VDEV_VHOST_FRONT_REFUSED)
+		(void)ask_base(f, i);
+	return rc;
+}
+
+int vdev_vhost_front_queue_start(struct vdev_vhost_front *f, unsigned i,
+                                 const struct vdev_vhost_front_queue *setup)
+{
+	struct front_queue *q, was;
+	int rc = may_start(f, i, setup);
+
+	if (rc < 0)
+		return rc;
+	q = &f->queues[i];
+	was = *q;
+	q->state = setup->state;
+	q->used_log = setup->used_log;
+	q->drv = setup->drv;
+	q->flags = setup->flags;
+	q->enabled = !(setup->flags & VDEV_VHOST_FRONT_DISABLED);
+	rc = start(f, i, setup, &was);
+	if (rc >= 0) {
+		drop_fds(&was, q);
+		return rc;
+	}
+	drop_fds(q, &was);
+	was.call_due = q->call_due;
+	was.err_due = q->err_due;
+	*q = was;
+	return rc;
 }
 
 /* Whether a ring can have stopped there: nothing beyond what the driver showed, nothing it has taken. */
@@ -191,7 +248,7 @@ static int base_ok(const struct front_queue *q, int packed, uint32_t base)
 
 int vdev_vhost_front_queue_stop(struct vdev_vhost_front *f, unsigned i, struct virtq_state *out)
 {
-	struct vu_vring_state s = {i, 0};
+	struct vu_vring_state s;
 	struct front_queue *q;
 	int rc = front_ready(f);
 
@@ -202,9 +259,7 @@ int vdev_vhost_front_queue_stop(struct vdev_vhost_front *f, unsigned i, struct v
 	q = &f->queues[i];
 	if (!q->started)
 		return VIRTQ_EBUSY;
-	rc = front_tell(f, VU_GET_VRING_BASE, 0, &s, sizeof(s), NULL, 0);
-	if (rc >= 0)
-		rc = front_wait(f, VU_GET_VRING_BASE, sizeof(s), sizeof(s));
+	rc = ask_base(f, i);
 	if (rc < 0)
 		return rc;
 	s = f->in.state;
@@ -258,7 +313,7 @@ int vdev_vhost_front_kick(struct vdev_vhost_front *f, unsigned i)
 
 	if (i >= f->nqueues)
 		return VIRTQ_EINVAL;
-	if (!front_has(f, VU_PROTO_INBAND)) {
+	if (!__atomic_load_n(&f->inband, __ATOMIC_RELAXED)) {
 		vdev_os_bell_ring(&f->bell, f->queues[i].kick);
 		return 0;
 	}

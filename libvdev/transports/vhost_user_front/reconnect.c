@@ -2,21 +2,9 @@
 /* The back-end went, and another one takes its place: tell it everything again, and where each ring goes on. */
 #include <unistd.h>
 
-#include "front.h"
+#include <virtq/inflight.h>
 
-/* Head of a queue's part of the in-flight area, packed ring ("Inflight I/O tracking"). */
-struct packed_record {
-	uint64_t features;
-	uint16_t version;
-	uint16_t desc_num;
-	uint16_t free_head;
-	uint16_t old_free_head;
-	uint16_t used_idx;
-	uint16_t old_used_idx;
-	uint8_t used_wrap;
-	uint8_t old_used_wrap;
-	uint8_t padding[6];
-};
+#include "front.h"
 
 /* A guest's split ring: every buffer before the used index is done with. */
 static int from_used_ring(struct vdev_vhost_front *f, struct front_queue *q)
@@ -33,47 +21,42 @@ static int from_used_ring(struct vdev_vhost_front *f, struct front_queue *q)
 	return 0;
 }
 
-/* Whether the descriptor there has been marked used in the lap with this wrap counter. */
-static int marked(struct vdev_vhost_front *f, const struct front_queue *q, uint16_t place, int wrap)
+/* Whether the descriptor at this position is still as the driver made it available. */
+static int untouched(struct vdev_vhost_front *f, const struct front_queue *q, uint16_t position)
 {
-	const uint8_t *p =
-		front_host(f, q->state.desc + (uint64_t)place * VIRTQ_DESC_BYTES, VIRTQ_DESC_BYTES);
+	uint64_t place = position & ~(unsigned)VIRTQ_STATE_WRAP;
+	int wrap = position >> 15;
+	const uint8_t *p = front_host(f, q->state.desc + place * VIRTQ_DESC_BYTES, VIRTQ_DESC_BYTES);
 	uint8_t lo, hi;
 
 	if (p == NULL)
-		return 0;
+		return 1;
 	lo = __atomic_load_n(p + 14, __ATOMIC_RELAXED);
 	hi = __atomic_load_n(p + 15, __ATOMIC_RELAXED);
-	return (lo >> 7) == (wrap != 0) && (hi >> 7) == (wrap != 0);
+	return lo >> 7 == wrap && hi >> 7 != wrap;
 }
 
 /* A guest's packed ring: what the back-end recorded, which is not trusted. */
 static int from_record(struct vdev_vhost_front *f, unsigned i)
 {
+	_Alignas(8) uint8_t head[VIRTQ_INFLIGHT_HEAD];
 	struct front_queue *q = &f->queues[i];
-	uint64_t stride = f->inflight.bytes / f->nqueues;
-	struct packed_record r;
-	uint16_t used;
-	int wrap;
+	uint16_t used[2];
+	int rc;
 
 	if (f->inflight.fd < 0)
 		return VIRTQ_EBUSY;
-	if (stride < sizeof(r) || pread(f->inflight.fd, &r, sizeof(r),
-	                                (off_t)(f->inflight.offset + i * stride)) != (ssize_t)sizeof(r))
+	if (f->inflight.bytes / f->nqueues < sizeof(head) ||
+	    pread(f->inflight.fd, head, sizeof(head), (off_t)front_record_at(f, i)) !=
+	        (ssize_t)sizeof(head))
 		return VIRTQ_EBUSY;
-	used = r.old_used_idx;
-	wrap = r.old_used_wrap != 0;
-	if (r.version == 0) {
-		/* It never came to fetch anything. */
-		used = 0;
-		wrap = 1;
-	} else if (used != r.used_idx && used < q->state.size && marked(f, q, used, wrap)) {
-		used = r.used_idx;
-		wrap = r.used_wrap != 0;
-	}
-	if (used >= q->state.size)
+	rc = virtq_inflight_used(head, q->state.size, used);
+	if (rc < 0)
 		return VIRTQ_EBUSY;
-	q->state.used = (uint16_t)(used | (wrap ? VIRTQ_STATE_WRAP : 0));
+	/* It never came to fetch anything: the ring is where it was started. */
+	if (rc == 0)
+		return 0;
+	q->state.used = used[used[0] != used[1] && !untouched(f, q, used[0])];
 	q->state.avail = q->state.used;
 	return 0;
 }
@@ -189,5 +172,6 @@ int vdev_vhost_front_queue_forget(struct vdev_vhost_front *f, unsigned q)
 	if (f->fd >= 0)
 		return VIRTQ_EBUSY;
 	f->queues[q].started = 0;
+	front_record_forget(f, q);
 	return 0;
 }
