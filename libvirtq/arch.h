@@ -120,13 +120,20 @@ static inline void shared_store32(void *p, uint32_t v)
 	store_once((uint32_t *)p, le32(v));
 }
 
+/* Whether 64 bits are one load or store. (VIRTQ_HALVES is for tests of the other way.) */
+#if __SIZEOF_POINTER__ >= 8 && !defined(VIRTQ_HALVES)
+#define WHOLE_64 1
+#else
+#define WHOLE_64 0
+#endif
+
 /*
  * A machine without 64-bit loads reads the halves apart: a descriptor is copied once, not
  * atomically.
  */
 static inline uint64_t shared_load64(const void *p)
 {
-#if __SIZEOF_POINTER__ >= 8
+#if WHOLE_64
 	return le64(load_once((const uint64_t *)p));
 #else
 	const uint32_t *w = p;
@@ -142,7 +149,7 @@ static inline uint64_t shared_load64(const void *p)
 
 static inline void shared_store64(void *p, uint64_t v)
 {
-#if __SIZEOF_POINTER__ >= 8
+#if WHOLE_64
 	store_once((uint64_t *)p, le64(v));
 #else
 	uint32_t *w = p;

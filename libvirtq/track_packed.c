@@ -13,6 +13,7 @@ enum {
 	AT_FREE_HEAD = 12,
 	AT_OLD_FREE_HEAD = 14,
 	AT_USED = 16, /* eight bytes: struct positions */
+	AT_WRAP = 20, /* its second half */
 	AT_ENTRY = 32,
 	ENTRY_BYTES = 32
 };
@@ -28,13 +29,14 @@ enum {
 	E_ADDR = 24
 };
 
-/* The used positions as the region has them: one store changes all. */
+/* The used positions as the region has them: one store changes all, or one each half. */
 struct positions {
 	uint16_t used;
 	uint16_t old_used;
 	uint8_t wrap;
 	uint8_t old_wrap;
-	uint8_t padding[2];
+	uint8_t moving; /* the new ones count, whatever the ring says: the old ones are being changed */
+	uint8_t padding;
 };
 
 static inline uint8_t *entry(const struct virtq_track *t, uint16_t i)
@@ -47,10 +49,7 @@ static inline uint8_t *flags_at(const struct virtq_dev *vq, uint16_t place)
 	return vq->desc + (size_t)place * VIRTQ_DESC_BYTES + 14;
 }
 
-/*
- * From what the driver knows to what it is to know. A store of eight bytes is one store where pointers have as many;
- * such machines are those that processes crash on.
- */
+/* From what the driver knows to what it is to know. Where these are two stores, the ring decides all along. */
 static void note_positions(struct virtq_dev *vq)
 {
 	struct virtq_track *t = track_of(vq);
@@ -62,10 +61,24 @@ static void note_positions(struct virtq_dev *vq)
 	note64(t->region + AT_USED, word);
 }
 
+/*
+ * What the driver knows is what it was to know. While the old position and its wrap counter change one after the other,
+ * they are neither the one nor the other: then moving says that they don't matter.
+ */
 static void note_shown(struct virtq_dev *vq)
 {
-	track_of(vq)->shown = vq->used;
-	track_of(vq)->shown_wrap = vq->used_wrap;
+	struct virtq_track *t = track_of(vq);
+
+	if (!WHOLE_64 && (t->shown != vq->used || t->shown_wrap != vq->used_wrap)) {
+		const uint8_t moving[4] = {vq->used_wrap, t->shown_wrap, 1, 0};
+		uint32_t half;
+
+		__builtin_memcpy(&half, moving, sizeof(half));
+		note32(t->region + AT_WRAP, half);
+		note_barrier();
+	}
+	t->shown = vq->used;
+	t->shown_wrap = vq->used_wrap;
 	note_positions(vq);
 }
 
@@ -141,10 +154,14 @@ static int settle_positions(struct virtq_dev *vq)
 	__builtin_memcpy(heads, &both, sizeof(heads));
 	if (!read_positions(t->region, vq->size, &p))
 		return VIRTQ_EBADMSG;
-	if (p.used != p.old_used || p.wrap != p.old_wrap)
+	if (p.moving)
+		seen = 1;
+	else if (p.used != p.old_used || p.wrap != p.old_wrap)
 		seen = !is_avail(shared_load16(flags_at(vq, p.old_used)), p.old_wrap);
 	vq->used = seen ? p.used : p.old_used;
 	vq->used_wrap = seen ? p.wrap : p.old_wrap;
+	t->shown = p.old_used;
+	t->shown_wrap = p.old_wrap;
 	t->free_head = heads[seen ? 0 : 1];
 	return 0;
 }
