@@ -108,29 +108,61 @@ START_TEST(only_the_last_ones_are_unpopped)
 }
 END_TEST
 
-/* A chain of more pieces than whoever pops was told to have room for, and the first one at that. */
-START_TEST(more_pieces_than_there_is_room)
-{
-	const uint64_t table = 0x4000;
-	struct ring_config cfg = {.size = SIZE, .region = 0};
-	struct virtq_dev_config dev = {.max_chain = 64};
-	struct virtq_fault fault = {0};
-	uint32_t most;
+/* A queue whose chains may have MANY pieces; whoever pops has room for one of them. */
+enum { MANY = 64, TABLE = 0x4000 };
 
-	set_up(_i, VIRTQ_F_VERSION_1);
+static uint32_t set_up_many(int packed)
+{
+	struct ring_config cfg = {.size = SIZE, .region = 0};
+	struct virtq_dev_config dev = {.max_chain = MANY};
+
+	set_up(packed, VIRTQ_F_VERSION_1);
 	cfg.features = ring.features;
 	ring_fini(&ring);
 	ring_init(&ring, &guest, &cfg);
-	ck_assert_int_eq(ring_dev_init(&ring, &dev, 1), 0);
-	most = virtq_dev_max_iov(&ring.dev);
-	ck_assert_uint_lt(most, 2 * 64);
-	for (uint32_t i = 0; i < 64; i++) /* each of them over the border of two regions */
-		raw_table(&ring, table, i, GIB + MIB - 8, 16, i < 63 ? VIRTQ_DESC_NEXT : 0,
+	ck_assert_int_eq(ring_dev_init(&ring, &dev, 2), 0);
+	ck_assert_uint_lt(virtq_dev_max_iov(&ring.dev), 2 * MANY);
+	return virtq_dev_max_iov(&ring.dev);
+}
+
+/* A table of MANY buffers, all the same. */
+static void offer_many(uint16_t id, uint64_t addr, uint32_t len)
+{
+	for (uint32_t i = 0; i < MANY; i++)
+		raw_table(&ring, TABLE, i, addr, len, i < MANY - 1 ? VIRTQ_DESC_NEXT : 0,
 		          (uint16_t)(i + 1));
-	offer(0, table, 64 * VIRTQ_DESC_BYTES, VIRTQ_DESC_INDIRECT);
+	offer(id, TABLE, MANY * VIRTQ_DESC_BYTES, VIRTQ_DESC_INDIRECT);
+}
+
+/* A chain of more pieces than whoever pops was told to have room for, and the first one at that. */
+START_TEST(more_pieces_than_there_is_room)
+{
+	struct virtq_fault fault = {0};
+	uint32_t most = set_up_many(_i);
+
+	offer_many(0, GIB + MIB - 8, 16); /* each of them over the border of two regions */
 	ck_assert_int_eq(virtq_dev_pop(&ring.dev, chains, 1, ring.iov, most), VIRTQ_EBROKEN);
 	ck_assert_int_eq(virtq_dev_fault(&ring.dev, &fault), 1);
 	ck_assert_uint_eq(fault.reason, VIRTQ_FAULT_TOO_MANY);
+	tear_down();
+}
+END_TEST
+
+/* Two that have as many as they may: the second comes with the next burst. */
+START_TEST(pieces_for_one_chain)
+{
+	uint32_t most = set_up_many(_i);
+
+	ring.iov[most].base = &guest; /* nobody writes here */
+	for (uint16_t id = 0; id < 2; id++)
+		offer_many(id, BUF, 16);
+	for (uint16_t id = 0; id < 2; id++) {
+		ck_assert_int_eq(virtq_dev_pop(&ring.dev, &chains[id], 2, ring.iov, most), 1);
+		ck_assert_uint_eq(chains[id].id, id);
+		ck_assert_uint_eq(chains[id].nread, MANY);
+		ck_assert_ptr_eq(ring.iov[most].base, &guest);
+	}
+	ck_assert_int_eq(virtq_dev_push(&ring.dev, chains, none, 2), 0);
 	tear_down();
 }
 END_TEST
@@ -216,6 +248,7 @@ void test_suites(SRunner *runner)
 	tcase_add_loop_test(tc, a_chain_that_waits_for_its_turn, 0, 2);
 	tcase_add_loop_test(tc, only_the_last_ones_are_unpopped, 0, 2);
 	tcase_add_loop_test(tc, more_pieces_than_there_is_room, 0, 2);
+	tcase_add_loop_test(tc, pieces_for_one_chain, 0, 2);
 	tcase_add_loop_test(tc, unmap_waits_for_publish, 0, 2);
 	tcase_add_test(tc, what_was_seen_stays);
 	tcase_add_test(tc, positions_from_the_ring);
