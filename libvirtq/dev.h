@@ -26,6 +26,9 @@ struct virtq_dev_done {
 	uint16_t reserved;
 };
 
+/* Scratch memory is dealt out in pieces that are aligned to 8. */
+#define ROUND_UP(n) (((n) + 7) & ~(size_t)7)
+
 /* What virtq_dev.broken says: why the ring may not be touched. */
 enum { DEV_BROKEN = 1, DEV_UNMAPPED = 2 };
 

@@ -12,32 +12,43 @@ static void owners_age(struct virtq_dev *vq, unsigned map)
 			vq->owner[id] = (uint8_t)(OWNER_OLD + map);
 }
 
+/* Where a further map can be kept beside those that chains are out of. VIRTQ_EAGAIN: nowhere. */
+static int map_place(const struct virtq_dev *vq)
+{
+	for (int i = 0; i < VIRTQ_DEV_MAPS; i++)
+		if (vq->maps[i].mem == NULL)
+			return i;
+	return VIRTQ_EAGAIN;
+}
+
+/* What is popped from here on is of this map. */
+static void map_enter(struct virtq_dev *vq, int place, struct virtq_mem *mem)
+{
+	struct virtq_mem *before = vq->maps[place].mem;
+
+	virtq_mem_ref(mem);
+	if (place != vq->cur_map)
+		owners_age(vq, vq->cur_map);
+	vq->maps[place].mem = mem;
+	vq->cur_map = (uint8_t)place;
+	if (before != NULL)
+		virtq_mem_unref(before);
+}
+
 int virtq_dev_set_mem(struct virtq_dev *vq, struct virtq_mem *mem)
 {
-	unsigned old = vq->cur_map, i = 0;
-	int err;
+	int place = vq->cur_map, err;
 
 	if (mem == NULL || vq->dma != NULL || vq->broken == DEV_UNMAPPED)
 		return VIRTQ_EINVAL;
-	if (vq->maps[old].out == 0) {
-		i = old; /* nobody needs the old one any more */
-	} else {
-		while (i < VIRTQ_DEV_MAPS && vq->maps[i].mem != NULL)
-			i++;
-		if (i == VIRTQ_DEV_MAPS)
-			return VIRTQ_EAGAIN;
-	}
+	if (vq->maps[place].out > 0) /* else nobody needs the old one any more */
+		place = map_place(vq);
+	if (place < 0)
+		return place;
 	err = dev_map_ring(vq, mem);
-	if (err != 0)
-		return err;
-	virtq_mem_ref(mem);
-	if (i != old)
-		owners_age(vq, old);
-	if (vq->maps[i].mem != NULL)
-		virtq_mem_unref(vq->maps[i].mem);
-	vq->maps[i].mem = mem;
-	vq->cur_map = (uint8_t)i;
-	return 0;
+	if (err == 0)
+		map_enter(vq, place, mem);
+	return err;
 }
 
 int virtq_dev_uses_mem(const struct virtq_dev *vq, const struct virtq_mem *mem)
@@ -50,20 +61,16 @@ int virtq_dev_uses_mem(const struct virtq_dev *vq, const struct virtq_mem *mem)
 
 int virtq_dev_renew(struct virtq_dev *vq)
 {
-	unsigned old = vq->cur_map, i = 0;
+	int place;
 
 	if (vq->dma != NULL)
 		return VIRTQ_EINVAL;
-	if (vq->maps[old].out == 0)
+	if (vq->maps[vq->cur_map].out == 0)
 		return 0;
-	while (i < VIRTQ_DEV_MAPS && vq->maps[i].mem != NULL)
-		i++;
-	if (i == VIRTQ_DEV_MAPS)
-		return VIRTQ_EAGAIN;
-	virtq_mem_ref(vq->maps[old].mem);
-	owners_age(vq, old);
-	vq->maps[i].mem = vq->maps[old].mem;
-	vq->cur_map = (uint8_t)i;
+	place = map_place(vq);
+	if (place < 0)
+		return place;
+	map_enter(vq, place, vq->maps[vq->cur_map].mem);
 	return 0;
 }
 

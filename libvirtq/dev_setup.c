@@ -6,8 +6,6 @@
 
 #include "dma.h"
 
-#define ROUND_UP(n) (((n) + 7) & ~(size_t)7)
-
 static size_t owner_bytes(uint32_t size)
 {
 	return ROUND_UP((size_t)size);

@@ -14,8 +14,6 @@
 #define DMA_LAYOUT(vq, name, ...)                                                                  \
 	((vq)->packed ? dma_packed_##name(__VA_ARGS__) : dma_split_##name(__VA_ARGS__))
 #endif
-#define ROUND_UP(n) (((n) + 7) & ~(size_t)7)
-
 static uint32_t chain_limit(const struct virtq_dev_config *cfg)
 {
 	return cfg->max_chain > cfg->state.size ? cfg->max_chain : cfg->state.size;

@@ -4,8 +4,6 @@
 
 #ifndef VIRTQ_NO_DEVICE
 
-#define ROUND_UP(n) (((n) + 7) & ~(size_t)7)
-
 size_t virtq_inflight_bytes(uint32_t entries, int packed)
 {
 	return packed ? 32 + 32 * (size_t)entries : 16 + 16 * (size_t)entries;
