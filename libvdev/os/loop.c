@@ -174,17 +174,18 @@ static void pause_a_little(void)
 }
 
 /*
- * Sleep until an event. What came so soon that polling would have met it makes the spinning time grow, up to what was
- * asked for; what took longer makes it shrink, in the end to nothing: a thread whose work comes seldom does not spin.
+ * Sleep until an event. What comes so soon after there was nothing to do (idle; 0: now) that polling would have met it
+ * makes the spinning time grow, up to what was asked for; what takes longer makes it shrink, in the end to nothing: a
+ * thread whose work comes seldom does not spin.
  */
-static uint64_t sleep_and_learn(struct loop_thread *t, uint64_t spin_ns)
+static uint64_t sleep_and_learn(struct loop_thread *t, uint64_t spin_ns, uint64_t idle)
 {
 	const uint64_t most = (uint64_t)t->loop->spin_us * 1000u;
-	uint64_t slept = vdev_os_now();
 
+	if (idle == 0)
+		idle = vdev_os_now();
 	look_at_events(t, -1);
-	slept = vdev_os_now() - slept;
-	if (slept >= most)
+	if (vdev_os_now() - idle >= most)
 		return spin_ns / 2 < SPIN_LEAST_NS ? 0 : spin_ns / 2;
 	spin_ns = spin_ns * 2 < SPIN_LEAST_NS ? SPIN_LEAST_NS : spin_ns * 2;
 	return spin_ns < most ? spin_ns : most;
@@ -203,11 +204,11 @@ static void serve(struct loop_thread *t)
 		if (atomic_load_explicit(&t->changed, memory_order_relaxed))
 			take_changes(t);
 		if (t->active == NULL) {
-			worked = 0;
 			if (spin_us == 0)
 				look_at_events(t, -1);
 			else
-				spin_ns = sleep_and_learn(t, spin_ns);
+				spin_ns = sleep_and_learn(t, spin_ns, worked);
+			worked = 0;
 			continue;
 		}
 		if (round_of_work(t, spin_us > 0 ? 0 : VDEV_RUN_ARM)) {

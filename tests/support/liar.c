@@ -206,7 +206,7 @@ static void note(struct liar *l, const struct vu_header *h, const uint8_t *paylo
 	if (h->request < VU_REQUESTS)
 		__atomic_fetch_add(&l->count[h->request], 1, __ATOMIC_RELAXED);
 	if (h->request == VU_SET_VRING_BASE)
-		l->base = s.num;
+		__atomic_store_n(&l->base, s.num, __ATOMIC_RELAXED);
 	if (l->on != NULL)
 		l->on(l, h, payload);
 }
