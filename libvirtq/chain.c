@@ -160,7 +160,7 @@ static int table_copy(struct walk *w, uint64_t addr, uint8_t *dst)
 	return 0;
 }
 
-#if VIRTQ_MEM_INDEX == 0
+#ifndef DEV_BURSTS
 int chain_add(struct walk *w, const struct desc *d)
 {
 	int err = chain_add_plain(w, d);
@@ -197,34 +197,6 @@ int chain_table_step(struct walk *w, const struct desc *d, int packed, uint32_t 
 	return err != 0 ? err : table_next(d, packed, entries, seen, at);
 }
 
-#if VIRTQ_MEM_INDEX > 0
-/* chain_table_step() on a copy of the walk, which stays in registers as long as nobody else is called. */
-static inline int table_entry(struct walk *w, struct walk *walk, const struct desc *d, int packed,
-                              uint32_t entries, uint32_t *seen, uint32_t *at)
-{
-	int err;
-
-	if (unlikely(table_nested(d, packed)))
-		return VIRTQ_FAULT_INDIRECT_FLAGS;
-	err = chain_add_plain(walk, d);
-	if (unlikely(err == NOT_PLAIN)) {
-		struct desc copy = *d;
-
-		*w = *walk;
-		err = chain_add_pieces(w, &copy);
-		*walk = *w;
-	}
-	return likely(err == 0) ? table_next(d, packed, entries, seen, at) : err;
-}
-
-#define table_walked(w, walk) (*(w) = *(walk))
-#else
-/* Less text. */
-#define table_entry(w, walk, d, packed, entries, seen, at)                                         \
-	((void)(walk), chain_table_step(w, d, packed, entries, seen, at))
-#define table_walked(w, walk) ((void)0)
-#endif
-
 /* Where a table lies here, in one piece and aligned; NULL: it does not, and is read piecewise. */
 static const uint8_t *table_at(const struct walk *w, const struct desc *table)
 {
@@ -248,37 +220,55 @@ static int table_load(struct walk *w, uint64_t addr, int packed, struct desc *ou
 	return err;
 }
 
+/* Follow a table from d on; host is NULL where its entries have to be copied. */
+static int table_walk(struct walk *w, const uint8_t *host, uint64_t addr, uint32_t entries,
+                      uint32_t seen, struct desc d, int packed)
+{
+	for (;;) {
+		uint32_t i = 0;
+		int err = chain_table_step(w, &d, packed, entries, &seen, &i);
+
+		if (err == CHAIN_END)
+			break;
+		if (err == 0 && host != NULL)
+			d = desc_load(host + (size_t)i * VIRTQ_DESC_BYTES, packed);
+		else if (err == 0)
+			err = table_load(w, addr + (uint64_t)i * VIRTQ_DESC_BYTES, packed, &d);
+		if (err != 0)
+			return err;
+	}
+	w->count += seen;
+	return 0;
+}
+
 int chain_indirect(struct walk *w, const struct desc *table, int packed)
 {
-	uint32_t entries = table->len / VIRTQ_DESC_BYTES, i = 0, seen = 0;
 	int err = indirect_check(w->vq, table, w->count);
 	const uint8_t *host;
-	struct walk walk;
+	struct desc d;
 
 	if (err != 0)
 		return err;
 	if (table->len - 1 > UINT64_MAX - table->addr)
 		return VIRTQ_FAULT_ADDRESS;
 	host = table_at(w, table);
-	if (host != NULL)
+	if (host != NULL) {
 		cache_invalidate(w->vq->platform, host, table->len);
-	walk = *w;
-	do {
-		struct desc d;
-
-		if (likely(host != NULL))
-			d = desc_load(host + (size_t)i * VIRTQ_DESC_BYTES, packed);
-		else
-			err = table_load(w, table->addr + (uint64_t)i * VIRTQ_DESC_BYTES, packed, &d);
-		if (unlikely(err != 0))
-			return err;
-		err = table_entry(w, &walk, &d, packed, entries, &seen, &i);
-	} while (err == 0);
-	table_walked(w, &walk);
-	if (err != CHAIN_END)
+		d = desc_load(host, packed);
+	} else {
+		err = table_load(w, table->addr, packed, &d);
+	}
+	if (err != 0)
 		return err;
-	w->count += seen;
-	return 0;
+	return table_walk(w, host, table->addr, table->len / VIRTQ_DESC_BYTES, 0, d, packed);
 }
+
+#ifdef DEV_BURSTS
+int chain_table_rest(struct walk *w, const uint8_t *table, uint32_t entries, uint32_t seen,
+                     struct desc d, int packed)
+{
+	return table_walk(w, table, 0, entries, seen, d, packed);
+}
+#endif
 
 #endif

@@ -12,6 +12,14 @@
 
 #include "mem.h"
 
+/*
+ * Bursts of plain chains go a short way: buffers that the index of regions knows, coherent memory. Small machines save
+ * its text and go the general way with every chain.
+ */
+#if VIRTQ_MEM_INDEX > 0 && !defined(VIRTQ_FOR_SIZE)
+#define DEV_BURSTS 1
+#endif
+
 /* A chain under construction. Lives on the stack; nothing of the queue is changed before the chain is whole. */
 struct walk {
 	struct virtq_dev *vq;
@@ -34,6 +42,10 @@ int chain_add_pieces(struct walk *w, const struct desc *d);
 
 /* Take a chain from an indirect table in mapped memory. */
 int chain_indirect(struct walk *w, const struct desc *table, int packed);
+
+/* Go on in a table that lies here: so many of its entries were taken, d is the next one. */
+int chain_table_rest(struct walk *w, const uint8_t *table, uint32_t entries, uint32_t seen,
+                     struct desc d, int packed);
 
 /* Whether a descriptor may point at an indirect table: negotiated, length, limit. 0 or a fault reason. */
 static inline int indirect_check(const struct virtq_dev *vq, const struct desc *table,
@@ -122,7 +134,7 @@ static inline int chain_add_plain(struct walk *w, const struct desc *d)
 	return 0;
 }
 
-#if VIRTQ_MEM_INDEX > 0
+#ifdef DEV_BURSTS
 static inline int chain_add(struct walk *w, const struct desc *d)
 {
 	int err = chain_add_plain(w, d);

@@ -89,6 +89,13 @@ static inline void chain_out(struct virtq_dev *vq, uint16_t id)
 	vq->seq++;
 }
 
+/* Chains come in kinds: what the next burst tries first is what this one ended with. */
+static inline void chains_kind(struct virtq_dev *vq, const struct virtq_chain *chains, uint32_t n)
+{
+	if (n > 0)
+		vq->several = chains[n - 1].nread + chains[n - 1].nwrite > 1;
+}
+
 /* Account for n of them together, when the burst has ended. */
 static inline void chains_out(struct virtq_dev *vq, uint32_t n)
 {
@@ -96,13 +103,8 @@ static inline void chains_out(struct virtq_dev *vq, uint32_t n)
 	vq->maps[vq->cur_map].out += n;
 }
 
-/*
- * Bursts of plain chains go a short way: one descriptor, a buffer that the index of regions knows, coherent memory.
- * Small machines save its text and go the general way with every chain.
- */
-#if VIRTQ_MEM_INDEX > 0 && !defined(VIRTQ_NO_BURSTS)
-#define DEV_BURSTS 1
-
+#ifdef DEV_BURSTS
+#define BURSTS_NOINLINE NOINLINE
 static inline int dev_bursts(const struct virtq_dev *vq)
 {
 	return vq->plain && vq->platform == NULL;
@@ -173,13 +175,19 @@ static inline void chains_back(struct virtq_dev *vq, uint32_t n)
 	vq->inflight = (uint16_t)(vq->inflight - n);
 	vq->maps[vq->cur_map].out -= n;
 }
+#else
+#define BURSTS_NOINLINE static
 #endif
 
-/* What a walk needs to be told of the next chain: how it begins. */
+/* What a walk needs to be told of the next chain: how it begins, or where the short way left it. */
 struct next {
-	struct desc d;
+	struct desc d; /* was read, but is not in the walk yet */
 	uint16_t head;
-	int err; /* of its head: a fault reason */
+	int err;              /* of its head: a fault reason */
+	const uint8_t *table; /* d is of this table, and what is in the walk too; NULL: of the ring */
+	uint32_t entries;
+	uint8_t begun;   /* there is one */
+	uint8_t several; /* chains of several descriptors were met */
 };
 
 /* Begin to walk another chain. */
@@ -240,6 +248,11 @@ static inline void advance(const struct virtq_dev *vq, uint16_t *place, uint8_t 
 		*wrap ^= 1;
 	}
 	*place = (uint16_t)to;
+}
+
+static inline uint8_t *packed_desc(const struct virtq_dev *vq, uint16_t place)
+{
+	return vq->desc + (size_t)place * VIRTQ_DESC_BYTES;
 }
 
 /* A further descriptor of a list. The driver shows the head last: the rest must be available by now. */

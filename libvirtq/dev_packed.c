@@ -1,13 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Device side of the packed ring (VIRTIO 1.4 section 2.8). */
-#include "dev.h"
+/* Device side of the packed ring (VIRTIO 1.4 section 2.8): what the driver makes available. */
+#include "dev_short.h"
 
 #if !defined(VIRTQ_NO_DEVICE) && !defined(VIRTQ_NO_PACKED)
-
-static inline uint8_t *desc_at(const struct virtq_dev *vq, uint16_t place)
-{
-	return vq->desc + (size_t)place * VIRTQ_DESC_BYTES;
-}
 
 int packed_start(struct virtq_dev *vq, const struct virtq_state *s)
 {
@@ -33,33 +28,6 @@ struct list {
 	uint16_t slots;
 };
 
-/* The rest of a list whose head has NEXT. The id is that of the last descriptor (2.8.6). */
-static int walk_rest(struct walk *w, struct list *l)
-{
-	struct virtq_dev *vq = w->vq;
-	uint16_t place = vq->avail;
-	uint8_t wrap = vq->avail_wrap;
-	struct desc d;
-
-	do {
-		int err;
-
-		if ((uint32_t)l->slots + vq->slots_out >= vq->size)
-			return VIRTQ_FAULT_TOO_MANY;
-		advance(vq, &place, &wrap, 1);
-		cache_invalidate(vq->platform, desc_at(vq, place), VIRTQ_DESC_BYTES);
-		d = desc_load(desc_at(vq, place), 1);
-		err = packed_rest_check(&d, wrap);
-		if (err == 0)
-			err = chain_add(w, &d);
-		if (err != 0)
-			return err;
-		l->slots++;
-	} while (d.flags & VIRTQ_DESC_NEXT);
-	l->id = d.extra;
-	return 0;
-}
-
 /* Nothing is available at the avail place. */
 #define NOTHING (-1)
 
@@ -73,35 +41,74 @@ static void next_rest(struct virtq_dev *vq, const uint8_t *p, uint16_t flags, st
 	read_barrier(vq->platform);
 	next->d = (struct desc){shared_load64(p), shared_load32(p + DESC_LEN), flags,
 	                        shared_load16(p + DESC_ID)};
+	next->head = next->d.extra;
 	next->err = 0;
 }
 
 static void next_load(struct virtq_dev *vq, struct next *next)
 {
-	const uint8_t *p = desc_at(vq, vq->avail);
+	const uint8_t *p = packed_desc(vq, vq->avail);
 
 	cache_invalidate(vq->platform, p, VIRTQ_DESC_BYTES);
 	next_rest(vq, p, shared_load16(p + DESC_FLAGS), next);
 }
 
-/* Follow a list from its first descriptor. */
-static int walk_list(struct walk *w, const struct desc *d, struct list *l)
+/*
+ * Follow a list from a descriptor that was read, l->slots of it come before that. The id is that of the last one
+ * (2.8.6).
+ */
+static int walk_list(struct walk *w, struct desc d, struct list *l)
 {
 	struct virtq_dev *vq = w->vq;
-	int err;
+	uint16_t place = vq->avail;
+	uint8_t wrap = vq->avail_wrap;
 
-	*l = (struct list){.id = d->extra, .slots = 1};
-	if (unlikely(vq->slots_out >= vq->size))
+	if (unlikely((uint32_t)l->slots + vq->slots_out >= vq->size))
 		return VIRTQ_FAULT_TOO_MANY; /* it was used for what is still out */
-	if (d->flags & VIRTQ_DESC_INDIRECT) {
-		if (d->flags & VIRTQ_DESC_NEXT)
+	if (l->slots == 0 && d.flags & VIRTQ_DESC_INDIRECT) {
+		l->slots = 1;
+		if (d.flags & VIRTQ_DESC_NEXT)
 			return VIRTQ_FAULT_INDIRECT_FLAGS;
-		return chain_indirect(w, d, 1);
+		return chain_indirect(w, &d, 1);
 	}
-	err = chain_add(w, d);
-	if (err == 0 && d->flags & VIRTQ_DESC_NEXT)
-		err = walk_rest(w, l);
-	return err;
+	advance(vq, &place, &wrap, l->slots);
+	for (;;) {
+		int err = l->slots > 0 ? packed_rest_check(&d, wrap) : 0;
+
+		if (err == 0)
+			err = chain_add(w, &d);
+		if (err != 0)
+			return err;
+		l->slots++;
+		if (!(d.flags & VIRTQ_DESC_NEXT))
+			break;
+		if ((uint32_t)l->slots + vq->slots_out >= vq->size)
+			return VIRTQ_FAULT_TOO_MANY;
+		advance(vq, &place, &wrap, 1);
+		cache_invalidate(vq->platform, packed_desc(vq, place), VIRTQ_DESC_BYTES);
+		d = desc_load(packed_desc(vq, place), 1);
+	}
+	l->id = d.extra;
+	return 0;
+}
+
+/* Follow the next list from where it was left. */
+static int walk_next(struct walk *w, struct next *next, struct list *l)
+{
+	*l = (struct list){.id = next->head};
+#ifdef DEV_BURSTS
+	if (next->table != NULL) {
+		const uint8_t *table = next->table;
+		uint32_t seen = w->count;
+
+		next->table = NULL;
+		w->count = 0;
+		l->slots = 1;
+		return chain_table_rest(w, table, next->entries, seen, next->d, 1);
+	}
+	l->slots = (uint16_t)w->count;
+#endif
+	return walk_list(w, next->d, l);
 }
 
 #ifdef DEV_BURSTS
@@ -109,9 +116,10 @@ static int walk_list(struct walk *w, const struct desc *d, struct list *l)
 NOINLINE uint32_t pop_plain(struct virtq_dev *vq, struct virtq_chain *chains, struct virtq_iov *iov,
                             uint32_t n, struct next *next)
 {
+	struct virtq_dev *volatile aside = vq; /* the loop needs the registers */
+	struct next *volatile next_aside = next;
 	const struct virtq_mem *mem = dev_mem(vq);
-	const uint8_t *first = desc_at(vq, vq->avail), *p = first;
-	const uint8_t *end = p + (size_t)n * VIRTQ_DESC_BYTES;
+	const uint8_t *p = packed_desc(vq, vq->avail), *end = p + (size_t)n * VIRTQ_DESC_BYTES;
 	const size_t plain = vq->avail_wrap ? VIRTQ_DESC_AVAIL : VIRTQ_DESC_USED;
 	uint32_t shift = mem->index_shift, seq = vq->seq;
 	uint8_t *owner = vq->owner;
@@ -124,7 +132,7 @@ NOINLINE uint32_t pop_plain(struct virtq_dev *vq, struct virtq_chain *chains, st
 
 		forget_origin(flags);
 		if (unlikely((flags & ~(size_t)VIRTQ_DESC_WRITE) != 0)) {
-			next_rest(vq, p, (uint16_t)(flags ^ plain), next);
+			next_rest(aside, p, (uint16_t)(flags ^ plain), next_aside);
 			break;
 		}
 		/* The rest after the flags; pairs with the driver's barrier before it writes them. */
@@ -132,20 +140,114 @@ NOINLINE uint32_t pop_plain(struct virtq_dev *vq, struct virtq_chain *chains, st
 		addr = shared_load64(p);
 		len = shared_load32(p + DESC_LEN);
 		id = shared_load16(p + DESC_ID);
+		forget_origin(len);
+		forget_origin(id);
 		if (unlikely(id >= size) || unlikely(owner[id] != OWNER_NONE) ||
 		    unlikely(!mem_plain(mem, shift, addr, len, &base))) {
+			next = next_aside;
 			next->err = 0;
 			next->d = (struct desc){addr, (uint32_t)len, (uint16_t)(flags ^ plain), (uint16_t)id};
+			next->head = (uint16_t)id;
 			break;
 		}
+		forget_origin(id); /* nor where the address of its owner is */
 		owner[id] = OWNER_NOW;
 		chain_fill_plain(chains, iov, base, len, flags, id, seq);
 	}
-	n = (uint32_t)((size_t)(p - first) / VIRTQ_DESC_BYTES);
+	vq = aside;
+	n = (uint32_t)((size_t)(p - packed_desc(vq, vq->avail)) / VIRTQ_DESC_BYTES);
 	advance(vq, &vq->avail, &vq->avail_wrap, n);
 	vq->slots_out = (uint16_t)(vq->slots_out + n);
 	vq->seq = seq;
 	return n;
+}
+
+/* The place of the queue, and how it gets to where a burst has come to. */
+static struct place place_of(const struct virtq_dev *vq)
+{
+	return (struct place){.p = packed_desc(vq, vq->avail),
+	                      .ring = vq->desc,
+	                      .end = packed_desc(vq, vq->size),
+	                      .lap = vq->avail_wrap ? VIRTQ_DESC_AVAIL : VIRTQ_DESC_USED};
+}
+
+/*
+ * Pop up to n chains of plain descriptors. next is how the first one begins; where it ends early, next and w are how the
+ * next one goes on.
+ */
+NOINLINE uint32_t pop_short(struct walk *w, struct virtq_chain *chains, uint32_t n,
+                            struct next *next)
+{
+	struct virtq_dev *vq = w->vq;
+	const struct virtq_mem *mem = w->mem;
+	struct virtq_iov *iov = w->iov, *end = iov + w->left;
+	struct virtq_chain *c = chains, *last = chains + n;
+	struct place at = place_of(vq);
+	struct raw d = raw_of(&next->d, 1);
+	unsigned flags = next->d.flags ^ at.lap;
+	uint32_t shift = mem->index_shift, seq = vq->seq;
+	uint8_t *owner = vq->owner;
+	size_t size = vq->size, room = size - vq->slots_out, left = room;
+
+	for (;;) {
+		const uint8_t *table = NULL;
+		uint32_t entries = 0;
+		size_t id = (uint16_t)(d.rest >> 32), took;
+		struct run r;
+		int whole;
+
+		next->head = (uint16_t)id;
+		run_begin(&r, c, iov, end, left);
+		/* A table that has to be looked at closer ends the run by its flag. */
+		if (likely(flags != VIRTQ_DESC_INDIRECT) || left == 0 ||
+		    (table = run_table_at(vq, mem, shift, &d)) == NULL) {
+			whole = likely(iov <= r.last) && run_list(&r, c, mem, shift, &at, &d, &flags);
+			took = (size_t)(r.iov - iov);
+			id = (uint16_t)(d.rest >> 32);
+		} else {
+			entries = (uint32_t)d.rest / VIRTQ_DESC_BYTES;
+			d = raw_load(table);
+			run_begin(&r, c, iov, end, entries);
+			whole = likely(iov <= r.last) && run_packed(&r, c, mem, shift, table, entries, &d);
+			took = 1;
+			place_advance(&at);
+		}
+		iov = r.iov;
+		if (unlikely(!whole) || unlikely(run_check(&r) != 0)) {
+			uint16_t all = (uint16_t)(table != NULL ? d.rest >> 48 : flags ^ at.lap);
+
+			run_leave(&r, c, w, next,
+			          (struct desc){d.addr, (uint32_t)d.rest, all, (uint16_t)(d.rest >> 32)});
+			next->table = table;
+			next->entries = entries;
+			break;
+		}
+		if (unlikely(id >= size) || unlikely(owner[id] != OWNER_NONE)) {
+			next->head = (uint16_t)id;
+			next->err = head_check(vq, (uint16_t)id);
+			break;
+		}
+		owner[id] = OWNER_NOW;
+		run_fill(&r, c, id, seq++);
+		c->more = (uint16_t)(took - 1);
+		left -= took;
+		if (++c == last)
+			break;
+		flags = shared_load16(at.p + DESC_FLAGS) ^ at.lap;
+		if (flags & (VIRTQ_DESC_AVAIL | VIRTQ_DESC_USED)) {
+			next->err = NOTHING;
+			break;
+		}
+		/* The rest after the flags; pairs with the driver's barrier before it writes them. */
+		read_barrier(NULL);
+		d = raw_rest(at.p);
+	}
+	w->left -= (uint32_t)(iov - w->iov);
+	w->iov = iov;
+	advance(vq, &vq->avail, &vq->avail_wrap, (uint32_t)(room - left));
+	vq->slots_out = (uint16_t)(vq->slots_out + (room - left));
+	vq->seq = seq;
+	return (uint32_t)(c - chains);
 }
 
 /* How many places there are for plain chains before the end of the ring, or before those that are out. */
@@ -161,55 +263,102 @@ static uint32_t plain_room(const struct virtq_dev *vq, uint32_t n)
 }
 #endif
 
-int packed_pop(struct virtq_dev *vq, struct virtq_chain *chains, uint32_t max,
-               struct virtq_iov *iov, uint32_t niov)
-{
-	struct walk w = {.vq = vq, .mem = dev_mem(vq), .iov = iov, .left = niov};
 #ifdef DEV_BURSTS
-	int walked = 0;
+/*
+ * Pop what can go a short way: chains of one descriptor, then those of several. Where next->begun is set, before or
+ * afterwards, next and w are how the next chain goes on.
+ */
+static uint32_t pop_bursts(struct walk *w, struct virtq_chain *chains, uint32_t max,
+                           struct next *next)
+{
+	uint32_t room = plain_room(w->vq, max < w->left ? max : w->left), n = 0, more;
+
+	if (next->begun) {
+		/* A burst of chains of one descriptor has met something else. */
+	} else if (room > 0 && !next->several) {
+		n = pop_plain(w->vq, chains, w->iov, room, next);
+		w->iov += n;
+		w->left -= n;
+		if (n == room)
+			return n;
+	} else {
+		next_load(w->vq, next);
+	}
+	next->begun = 1;
+	if (next->err != 0 || !dev_bursts(w->vq))
+		return n;
+	next->several |= (next->d.flags & (VIRTQ_DESC_NEXT | VIRTQ_DESC_INDIRECT)) != 0;
+	if (!next->several)
+		return n;
+	more = pop_short(w, &chains[n], max - n, next);
+	next->begun = more < max - n;
+	return n + more;
+}
+#else
+#define pop_bursts(w, chains, max, next) (next_load((w)->vq, next), (next)->begun = 1, 0u)
 #endif
+
+/* Pop chains of every kind; so many were popped before. */
+BURSTS_NOINLINE int pop_any(struct virtq_dev *vq, struct virtq_chain *chains, uint32_t max,
+                            struct virtq_iov *iov, uint32_t niov, uint32_t popped,
+                            struct next *next)
+{
+	struct walk w = {.vq = vq, .mem = dev_mem(vq), .iov = iov + popped, .left = niov - popped};
 	struct list l = {.id = 0xffff};
-	struct next next = {.err = 0};
-	uint32_t popped = 0;
 	int err = 0;
 
 	while (popped < max) {
-		struct virtq_iov *first;
-#ifdef DEV_BURSTS
-		uint32_t room = walked ? 0 : plain_room(vq, max - popped < w.left ? max - popped : w.left);
-		uint32_t plain = room > 0 ? pop_plain(vq, &chains[popped], w.iov, room, &next) : 0;
-
-		popped += plain;
-		w.iov += plain;
-		w.left -= plain;
-		if (room > 0 && plain == room)
-			continue;
-		if (room == 0)
-			next_load(vq, &next);
-		/* Chains come in kinds: after one that is not plain the short way is not tried. */
-		walked = (next.d.flags & (VIRTQ_DESC_NEXT | VIRTQ_DESC_INDIRECT)) != 0;
-#else
-		next_load(vq, &next);
-#endif
-		first = w.iov;
 		walk_begin(&w);
-		err = next.err;
+		popped += pop_bursts(&w, &chains[popped], max - popped, next);
+		if (!next->begun)
+			continue;
+		next->begun = 0;
+		l.id = next->head;
+		err = next->err;
 		if (err == 0)
-			err = walk_list(&w, &next.d, &l);
+			err = walk_next(&w, next, &l);
 		if (err == 0)
 			err = head_check(vq, l.id);
 		if (err == 0)
 			err = pieces_check(&w);
 		if (unlikely(err != 0))
 			break;
-		chain_fill(&chains[popped], &w, first, l.id, (uint16_t)(l.slots - 1));
+		chain_fill(&chains[popped], &w, w.iov - (w.nread + w.nwrite), l.id,
+		           (uint16_t)(l.slots - 1));
 		chain_out(vq, l.id);
 		advance(vq, &vq->avail, &vq->avail_wrap, l.slots);
 		vq->slots_out = (uint16_t)(vq->slots_out + l.slots);
 		popped++;
 	}
 	chains_out(vq, popped);
+	chains_kind(vq, chains, popped);
 	return err == 0 || err == NOTHING ? (int)popped : pop_failed(vq, err, l.id, popped);
+}
+
+int packed_pop(struct virtq_dev *vq, struct virtq_chain *chains, uint32_t max,
+               struct virtq_iov *iov, uint32_t niov)
+{
+	struct next next;
+	uint32_t n = 0;
+
+	next.head = 0xffff;
+	next.table = NULL;
+	next.begun = next.several = 0;
+#ifdef DEV_BURSTS
+	next.several = vq->several;
+	if (!vq->several) {
+		uint32_t room = plain_room(vq, max < niov ? max : niov);
+
+		if (room > 0)
+			n = pop_plain(vq, chains, iov, room, &next);
+		if (n == max || (n < room && next.err == NOTHING)) {
+			chains_out(vq, n);
+			return (int)n;
+		}
+		next.begun = n < room;
+	}
+#endif
+	return pop_any(vq, chains, max, iov, niov, n, &next);
 }
 
 void packed_unpop(struct virtq_dev *vq, const struct virtq_chain *chains, uint32_t n)
@@ -227,181 +376,6 @@ void packed_unpop(struct virtq_dev *vq, const struct virtq_chain *chains, uint32
 	vq->slots_out = (uint16_t)(vq->slots_out - slots);
 }
 
-/*
- * Write a used descriptor. The first one since the last publish keeps its old flags until then, so that the driver,
- * which reads in ring order, sees all of them at once.
- */
-static void used_store(struct virtq_dev *vq, uint16_t id, uint16_t more, uint32_t written)
-{
-	uint8_t *p = desc_at(vq, vq->used);
-	uint16_t flags = vq->used_wrap ? VIRTQ_DESC_AVAIL | VIRTQ_DESC_USED : 0;
-
-	if (written > 0)
-		flags |= VIRTQ_DESC_WRITE;
-	shared_store32(p + DESC_LEN, written);
-	shared_store16(p + DESC_ID, id);
-	if (vq->held) {
-		shared_store16(p + DESC_FLAGS, flags);
-		cache_clean(vq->platform, p, VIRTQ_DESC_BYTES);
-	} else {
-		vq->held = 1;
-		vq->held_flags = flags;
-		vq->held_place = vq->used;
-	}
-	advance(vq, &vq->used, &vq->used_wrap, more + 1u);
-}
-
-static void slots_back(struct virtq_dev *vq, uint32_t n)
-{
-	vq->slots_out = (uint16_t)(vq->slots_out - n);
-	vq->held_slots = (uint16_t)(vq->held_slots + n);
-}
-
-void packed_use(struct virtq_dev *vq, uint16_t id, uint16_t more, uint32_t written)
-{
-	used_store(vq, id, more, written);
-	slots_back(vq, more + 1u);
-}
-
-#ifdef DEV_BURSTS
-/*
- * Write used descriptors for n chains of one place each, which end no later than the ring does, none of them the first
- * since the last publish.
- */
-NOINLINE void push_plain(struct virtq_dev *vq, const struct virtq_chain *c, const uint32_t *written,
-                         uint32_t n)
-{
-	uint32_t flags = (vq->used_wrap ? VIRTQ_DESC_AVAIL | VIRTQ_DESC_USED : 0u) << 16;
-	uint32_t wrote = flags | (uint32_t)VIRTQ_DESC_WRITE << 16;
-	uint8_t *p = desc_at(vq, vq->used);
-
-	UNROLLED
-	for (const struct virtq_chain *last = c + n; c != last; c++, written++) {
-		uint32_t len = *written;
-
-		shared_store32(p + DESC_LEN, len);
-		shared_store32(p + DESC_ID, (len > 0 ? wrote : flags) | (uint32_t)chain_id_plain(c));
-		p += VIRTQ_DESC_BYTES;
-	}
-	advance(vq, &vq->used, &vq->used_wrap, n);
-}
-
-/* Take chains of one place each off the list of those that are out, up to the first that is another. How many. */
-NOINLINE uint32_t push_take(struct virtq_dev *vq, const struct virtq_chain *c,
-                            const uint32_t *written, uint32_t n)
-{
-	const struct virtq_chain *first = c, *last = c + n;
-	size_t size = vq->size;
-	uint8_t *owner = vq->owner;
-
-	UNROLLED
-	for (; c != last; c++, written++) {
-		size_t id = chain_id_plain(c);
-
-		if (unlikely(!push_plain_ok(owner, size, c, id, *written)))
-			break;
-		owner[id] = OWNER_NONE;
-	}
-	return (uint32_t)(c - first);
-}
-
-/* Likewise, of any number of places: 0, or VIRTQ_EINVAL with nothing changed, and what was taken before given back. */
-static int push_take_rest(struct virtq_dev *vq, const struct virtq_chain *chains,
-                          const uint32_t *written, uint32_t i, uint32_t n)
-{
-	for (; i < n; i++) {
-		const struct virtq_chain *c = &chains[i];
-
-		if (unlikely(!push_plain_ok(vq->owner, vq->size, c, c->id, written[i]))) {
-			while (i-- > 0)
-				vq->owner[chains[i].id] = OWNER_NOW;
-			return VIRTQ_EINVAL;
-		}
-		vq->owner[c->id] = OWNER_NONE;
-	}
-	return 0;
-}
-
-/* The ring is not touched before all of them are known to be out. */
-int packed_push(struct virtq_dev *vq, const struct virtq_chain *chains, const uint32_t *written,
-                uint32_t n)
-{
-	uint32_t plain = n > 1 ? push_take(vq, chains, written, n) : 0, i = 0;
-	uint16_t used = vq->used;
-	uint8_t wrap = vq->used_wrap;
-
-	if (plain < n && push_take_rest(vq, chains, written, plain, n) != 0)
-		return VIRTQ_EINVAL;
-	while (i < n) {
-		uint32_t end = (uint32_t)vq->size - vq->used;
-
-		if (vq->held && i < plain) {
-			if (end > plain - i)
-				end = plain - i;
-			push_plain(vq, &chains[i], &written[i], end);
-			i += end;
-		} else {
-			used_store(vq, chains[i].id, chains[i].more, written[i]);
-			i++;
-		}
-	}
-	slots_back(vq, (uint32_t)vq->used + (vq->used_wrap != wrap ? vq->size : 0) - used);
-	chains_back(vq, n);
-	return 0;
-}
-#endif
-
-void packed_publish(struct virtq_dev *vq)
-{
-	uint8_t *p = desc_at(vq, vq->held_place);
-
-	if (!vq->held)
-		return;
-	/* Buffers and the other used descriptors before these flags; pairs with the driver's barrier after them. */
-	write_barrier(vq->platform);
-	shared_store16(p + DESC_FLAGS, vq->held_flags);
-	cache_clean(vq->platform, p, VIRTQ_DESC_BYTES);
-	/* All of them: the log may have been turned on since they were pushed. */
-	if (dev_logging(vq))
-		dev_mark_places(vq, vq->held_place, vq->held_slots);
-	vq->held = 0;
-	if (vq->held_slots > UINT16_MAX - vq->unsignalled)
-		vq->signalled_known = 0;
-	else
-		vq->unsignalled = (uint16_t)(vq->unsignalled + vq->held_slots);
-	vq->held_slots = 0;
-}
-
-/* The used place that the driver can see: what is held back is not part of it. */
-static uint16_t shown_place(const struct virtq_dev *vq)
-{
-	uint16_t place = vq->used;
-	int wrap = vq->used_wrap;
-
-	if (vq->held_slots > place) {
-		place = (uint16_t)(place + vq->size);
-		wrap = !wrap;
-	}
-	return place_with_wrap((uint16_t)(place - vq->held_slots), wrap);
-}
-
-int packed_should_interrupt(struct virtq_dev *vq)
-{
-	uint16_t n = vq->unsignalled;
-	int known = vq->signalled_known;
-	uint32_t event;
-
-	if (n == 0 && known)
-		return 0;
-	vq->unsignalled = 0;
-	vq->signalled_known = 1;
-	/* Our flags before the driver's wish; pairs with the driver's barrier between its wish and our flags. */
-	full_barrier(vq->platform);
-	cache_invalidate(vq->platform, vq->driver, VIRTQ_PACKED_EVENT_BYTES);
-	event = shared_load32(vq->driver); /* place and flags together, so that they belong together */
-	return packed_wanted(vq, event, shown_place(vq), n, known);
-}
-
 static void event_store(struct virtq_dev *vq, uint16_t place, uint32_t flags)
 {
 	shared_store32(vq->device, flags << 16 | place);
@@ -412,7 +386,7 @@ static void event_store(struct virtq_dev *vq, uint16_t place, uint32_t flags)
 
 int packed_arm(struct virtq_dev *vq)
 {
-	const uint8_t *flags = desc_at(vq, vq->avail) + DESC_FLAGS;
+	const uint8_t *flags = packed_desc(vq, vq->avail) + DESC_FLAGS;
 
 	if (vq->event_idx)
 		event_store(vq, place_with_wrap(vq->avail, vq->avail_wrap), VIRTQ_EVENT_DESC);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Device side of the split ring (VIRTIO 1.4 section 2.7). */
-#include "dev.h"
+#include "dev_short.h"
 
 #if !defined(VIRTQ_NO_DEVICE) && !defined(VIRTQ_NO_SPLIT)
 
@@ -111,6 +111,22 @@ int split_walk(struct walk *w, uint16_t head)
 	return walk_chain(w, desc_load(desc_at(w->vq, head), 0));
 }
 
+/* Follow the next chain from where it was left. */
+static inline int walk_next(struct walk *w, struct next *next)
+{
+#ifdef DEV_BURSTS
+	const uint8_t *table = next->table;
+	uint32_t seen = w->count;
+
+	if (unlikely(table != NULL)) {
+		next->table = NULL;
+		w->count = 0;
+		return chain_table_rest(w, table, next->entries, seen, next->d, 0);
+	}
+#endif
+	return walk_chain(w, next->d);
+}
+
 /* Read how the next chain begins. */
 static void next_load(struct virtq_dev *vq, struct next *next)
 {
@@ -148,6 +164,7 @@ NOINLINE uint32_t pop_plain(struct virtq_dev *vq, struct virtq_chain *chains, st
 		}
 		addr = shared_load64(desc);
 		len = shared_load32(desc + DESC_LEN);
+		forget_origin(len);
 		flags = shared_load16(desc + SPLIT_DESC_FLAGS);
 		if (unlikely((flags & ~VIRTQ_DESC_WRITE) != 0) ||
 		    unlikely(!mem_plain(mem, shift, addr, len, &base))) {
@@ -166,6 +183,66 @@ NOINLINE uint32_t pop_plain(struct virtq_dev *vq, struct virtq_chain *chains, st
 	return n;
 }
 
+/*
+ * Pop up to n chains of plain descriptors, no further than the end of the ring. next is how the first one begins; where
+ * it ends early, next and w are how the next one goes on.
+ */
+NOINLINE uint32_t pop_short(struct walk *w, struct virtq_chain *chains, uint32_t n,
+                            struct next *next)
+{
+	struct virtq_dev *vq = w->vq;
+	const struct virtq_mem *mem = w->mem;
+	const uint8_t *entry = avail_entry(vq, vq->avail), *ring = vq->desc;
+	struct virtq_iov *iov = w->iov, *end = iov + w->left;
+	struct virtq_chain *c = chains, *last = chains + n;
+	struct raw d = raw_of(&next->d, 0);
+	uint32_t shift = mem->index_shift, seq = vq->seq;
+	uint8_t *owner = vq->owner;
+	size_t size = vq->size, head = next->head;
+
+	for (;; d = raw_load(ring + head * VIRTQ_DESC_BYTES)) {
+		const uint8_t *table = NULL;
+		size_t entries = size;
+		struct run r;
+
+		/* A table that has to be looked at closer ends the run by its flag. */
+		if ((uint16_t)(d.rest >> 32) == VIRTQ_DESC_INDIRECT &&
+		    likely((table = run_table_at(vq, mem, shift, &d)) != NULL)) {
+			entries = (uint32_t)d.rest / VIRTQ_DESC_BYTES;
+			d = raw_load(table);
+		}
+		run_begin(&r, c, iov, end, entries);
+		if (unlikely(iov > r.last) ||
+		    unlikely(!run_split(&r, c, mem, shift, table != NULL ? table : ring, entries, &d)) ||
+		    unlikely(run_check(&r) != 0)) {
+			run_leave(&r, c, w, next, desc_from(d.addr, d.rest, 0));
+			next->table = table;
+			next->entries = (uint32_t)entries;
+			iov = r.iov;
+			break;
+		}
+		iov = r.iov;
+		owner[head] = OWNER_NOW;
+		run_fill(&r, c, head, seq++);
+		c->more = 0;
+		if (++c == last)
+			break;
+		entry += 2;
+		head = shared_load16(entry);
+		if (unlikely(head >= size) || unlikely(owner[head] != OWNER_NONE)) {
+			next->err = head_check(vq, (uint16_t)head);
+			break;
+		}
+	}
+	next->head = (uint16_t)head;
+	w->left -= (uint32_t)(iov - w->iov);
+	w->iov = iov;
+	n = (uint32_t)(c - chains);
+	vq->avail = (uint16_t)(vq->avail + n);
+	vq->seq = seq;
+	return n;
+}
+
 static uint32_t plain_room(const struct virtq_dev *vq, uint32_t n)
 {
 	uint32_t end = (uint32_t)vq->size - (vq->avail & (vq->size - 1u));
@@ -176,56 +253,100 @@ static uint32_t plain_room(const struct virtq_dev *vq, uint32_t n)
 }
 #endif
 
-int split_pop(struct virtq_dev *vq, struct virtq_chain *chains, uint32_t max, struct virtq_iov *iov,
-              uint32_t niov)
+#ifdef DEV_BURSTS
+/*
+ * Pop what can go a short way: chains of one descriptor, then those of several. Where next->begun is set, before or
+ * afterwards, next and w are how the next chain goes on.
+ */
+static uint32_t pop_bursts(struct walk *w, struct virtq_chain *chains, uint32_t max,
+                           struct next *next)
 {
-	struct walk w = {.vq = vq, .mem = dev_mem(vq), .iov = iov, .left = niov};
-#ifdef DEV_BURSTS
-	int walked = 0;
-#endif
-	int n = available(vq), err = 0;
-	struct next next = {.head = 0xffff};
-	uint32_t popped = 0;
+	uint32_t room = plain_room(w->vq, max), most = room < w->left ? room : w->left, n = 0, more;
 
-	if (n <= 0)
+	if (next->begun) {
+		/* A burst of chains of one descriptor has met something else. */
+	} else if (most > 0 && !next->several) {
+		n = pop_plain(w->vq, chains, w->iov, most, next);
+		w->iov += n;
+		w->left -= n;
+		if (n == most)
+			return n;
+	} else {
+		next_load(w->vq, next);
+	}
+	next->begun = 1;
+	if (n == room || next->err != 0)
 		return n;
-	if (max > (uint32_t)n)
-		max = (uint32_t)n;
-	while (popped < max) {
-		struct virtq_iov *first;
-
-#ifdef DEV_BURSTS
-		uint32_t room = walked ? 0 : plain_room(vq, max - popped < w.left ? max - popped : w.left);
-		uint32_t plain = room > 0 ? pop_plain(vq, &chains[popped], w.iov, room, &next) : 0;
-
-		popped += plain;
-		w.iov += plain;
-		w.left -= plain;
-		if (room > 0 && plain == room)
-			continue;
-		if (room == 0)
-			next_load(vq, &next);
-		/* Chains come in kinds: after one that is not plain the short way is not tried. */
-		walked = (next.d.flags & (VIRTQ_DESC_NEXT | VIRTQ_DESC_INDIRECT)) != 0;
+	next->several |= (next->d.flags & (VIRTQ_DESC_NEXT | VIRTQ_DESC_INDIRECT)) != 0;
+	if (!next->several)
+		return n;
+	more = pop_short(w, &chains[n], room - n, next);
+	next->begun = more < room - n;
+	return n + more;
+}
 #else
-		next_load(vq, &next);
+#define pop_bursts(w, chains, max, next) (next_load((w)->vq, next), (next)->begun = 1, 0u)
 #endif
-		first = w.iov;
+
+/* Pop chains of every kind; so many were popped before. */
+BURSTS_NOINLINE int pop_any(struct virtq_dev *vq, struct virtq_chain *chains, uint32_t max,
+                            struct virtq_iov *iov, uint32_t niov, uint32_t popped,
+                            struct next *next)
+{
+	struct walk w = {.vq = vq, .mem = dev_mem(vq), .iov = iov + popped, .left = niov - popped};
+	int err = 0;
+
+	while (popped < max) {
 		walk_begin(&w);
-		err = next.err;
+		popped += pop_bursts(&w, &chains[popped], max - popped, next);
+		if (!next->begun)
+			continue;
+		next->begun = 0;
+		err = next->err;
 		if (likely(err == 0))
-			err = walk_chain(&w, next.d);
+			err = walk_next(&w, next);
 		if (likely(err == 0))
 			err = pieces_check(&w);
 		if (unlikely(err != 0))
 			break;
-		chain_fill(&chains[popped], &w, first, next.head, 0);
-		chain_out(vq, next.head);
+		chain_fill(&chains[popped], &w, w.iov - (w.nread + w.nwrite), next->head, 0);
+		chain_out(vq, next->head);
 		vq->avail++;
 		popped++;
 	}
 	chains_out(vq, popped);
-	return likely(err == 0) ? (int)popped : pop_failed(vq, err, next.head, popped);
+	chains_kind(vq, chains, popped);
+	return likely(err == 0) ? (int)popped : pop_failed(vq, err, next->head, popped);
+}
+
+int split_pop(struct virtq_dev *vq, struct virtq_chain *chains, uint32_t max, struct virtq_iov *iov,
+              uint32_t niov)
+{
+	int ready = available(vq);
+	struct next next;
+	uint32_t n = 0;
+
+	if (ready <= 0)
+		return ready;
+	if (max > (uint32_t)ready)
+		max = (uint32_t)ready;
+	next.table = NULL;
+	next.begun = next.several = 0;
+#ifdef DEV_BURSTS
+	next.several = vq->several;
+	if (!vq->several) {
+		uint32_t room = plain_room(vq, max < niov ? max : niov);
+
+		if (room > 0)
+			n = pop_plain(vq, chains, iov, room, &next);
+		if (n == max) {
+			chains_out(vq, n);
+			return (int)n;
+		}
+		next.begun = n < room;
+	}
+#endif
+	return pop_any(vq, chains, max, iov, niov, n, &next);
 }
 
 void split_unpop(struct virtq_dev *vq, const struct virtq_chain *chains, uint32_t n)

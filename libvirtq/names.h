@@ -5,6 +5,7 @@
 
 #define chain_add_pieces        virtq__chain_add_pieces
 #define chain_indirect          virtq__chain_indirect
+#define chain_table_rest        virtq__chain_table_rest
 #define chain_table_step        virtq__chain_table_step
 #define dev_break               virtq__dev_break
 #define dev_map_ring            virtq__dev_map_ring

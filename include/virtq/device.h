@@ -142,8 +142,8 @@ struct virtq_dev {
 	uint8_t *owner;              /* of each head or id: 0, or whose chain is out under it */
 	struct virtq_dev_done *done; /* IN_ORDER: completions held back */
 	uint16_t done_mask;
-	uint8_t plain; /* memory is mapped, and addresses are the map's own */
-	uint8_t reserved;
+	uint8_t plain;   /* memory is mapped, and addresses are the map's own */
+	uint8_t several; /* the last chain had several pieces; only a hint */
 	const struct virtq_xlat_ops *xlat;
 	struct virtq_xlat *xlat_cache;
 	uint32_t xlat_entries;
