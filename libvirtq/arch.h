@@ -19,6 +19,11 @@
 #define likely(x)   __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 
+/* Less text, whatever it costs in time: what -Os asks for. */
+#if defined(__OPTIMIZE_SIZE__) && !defined(VIRTQ_FOR_SIZE)
+#define VIRTQ_FOR_SIZE 1
+#endif
+
 /* A loop that is to have the registers to itself. */
 #define NOINLINE static __attribute__((noinline))
 
@@ -238,6 +243,22 @@ static inline void cache_clean(const struct virtq_platform *pf, const void *p, s
 	if (unlikely(pf != NULL) && pf->clean != NULL)
 		pf->clean(pf->ctx, p, len);
 }
+
+/* A build for size calls these instead of having them in each place (docs/adr/0013). */
+#ifdef VIRTQ_FOR_SIZE
+void virtq__read_barrier(const struct virtq_platform *pf);
+void virtq__write_barrier(const struct virtq_platform *pf);
+void virtq__full_barrier(const struct virtq_platform *pf);
+void virtq__cache_invalidate(const struct virtq_platform *pf, const void *p, size_t len);
+void virtq__cache_clean(const struct virtq_platform *pf, const void *p, size_t len);
+#ifndef ARCH_BODIES
+#define read_barrier(pf)             virtq__read_barrier(pf)
+#define write_barrier(pf)            virtq__write_barrier(pf)
+#define full_barrier(pf)             virtq__full_barrier(pf)
+#define cache_invalidate(pf, p, len) virtq__cache_invalidate(pf, p, len)
+#define cache_clean(pf, p, len)      virtq__cache_clean(pf, p, len)
+#endif
+#endif
 
 /*
  * Whether an index that moved from old to now passed event (section 2.7.7): arithmetic modulo 2^16.

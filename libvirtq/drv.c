@@ -119,10 +119,7 @@ int virtq_drv_init_sized(struct virtq_drv *vq, size_t vq_size, const struct virt
 		.slots = cfg->scratch,
 		.indirect_addr = cfg->indirect_addr,
 		.platform = cfg->platform,
-		.state = {.desc = cfg->ring_addr,
-	              .driver = cfg->ring_addr + driver_at(size),
-	              .device = cfg->ring_addr + device_at(size, f),
-	              .size = size},
+		.ring_addr = cfg->ring_addr,
 		.size = size,
 		.indirect_max = cfg->indirect_max,
 		.free_count = size,
@@ -130,7 +127,6 @@ int virtq_drv_init_sized(struct virtq_drv *vq, size_t vq_size, const struct virt
 		.event_idx = (uint8_t)virtq_features_has(f, VIRTQ_F_EVENT_IDX),
 		.in_order = (uint8_t)virtq_features_has(f, VIRTQ_F_IN_ORDER),
 	};
-	virtq_state_fresh(&vq->state, f);
 	/* In a circle: what IN_ORDER demands (2.7.5.2), and as good as any other order without it. */
 	for (uint32_t i = 0; i < size; i++)
 		vq->slots[i] = (struct virtq_drv_slot){.next = (uint16_t)(i + 1u == size ? 0 : i + 1)};
@@ -142,7 +138,15 @@ int virtq_drv_init_sized(struct virtq_drv *vq, size_t vq_size, const struct virt
 
 void virtq_drv_state(const struct virtq_drv *vq, struct virtq_state *out)
 {
-	*out = vq->state;
+	struct virtq_features f = {{0}};
+
+	*out = (struct virtq_state){.desc = vq->ring_addr,
+	                            .driver = vq->ring_addr + (uint64_t)(vq->driver - vq->desc),
+	                            .device = vq->ring_addr + (uint64_t)(vq->device - vq->desc),
+	                            .size = vq->size};
+	if (vq->packed)
+		virtq_features_set(&f, VIRTQ_F_RING_PACKED);
+	virtq_state_fresh(out, &f);
 }
 
 void drv_table_fill(struct virtq_drv *vq, const struct drv_buffer *b, uint16_t id)

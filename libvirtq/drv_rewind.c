@@ -6,7 +6,7 @@
 
 void virtq_drv_position(const struct virtq_drv *vq, struct virtq_state *out)
 {
-	*out = vq->state;
+	virtq_drv_state(vq, out);
 	out->avail = vq->avail_shown;
 	out->used = vq->used;
 	if (vq->packed && vq->used_wrap)

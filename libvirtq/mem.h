@@ -7,8 +7,12 @@
 
 #include "arch.h"
 
-/* Up to here a plain scan is quicker than halving. */
+/* Up to here a plain scan is quicker than halving; a build for size has but one of them. */
+#ifdef VIRTQ_FOR_SIZE
+#define MEM_SCAN_MAX 0
+#else
 #define MEM_SCAN_MAX 8
+#endif
 
 const struct virtq_region *mem_find_sorted(const struct virtq_mem *mem, uint64_t gpa);
 
@@ -17,7 +21,7 @@ static inline const struct virtq_region *mem_find(const struct virtq_mem *mem, u
 {
 	const struct virtq_region *r = mem->regions;
 
-	if (unlikely(mem->count > MEM_SCAN_MAX))
+	if (MEM_SCAN_MAX == 0 || unlikely(mem->count > MEM_SCAN_MAX))
 		return mem_find_sorted(mem, gpa);
 	for (uint32_t i = mem->count; i > 0; i--, r++)
 		if (gpa - r->gpa < r->len)
@@ -67,5 +71,12 @@ static inline struct virtq_dirty *mem_log(const struct virtq_mem *mem)
 		return NULL;
 	return load_acquire(&mem->log->current);
 }
+
+#ifdef VIRTQ_FOR_SIZE
+struct virtq_dirty *virtq__mem_log(const struct virtq_mem *mem);
+#ifndef ARCH_BODIES
+#define mem_log(mem) virtq__mem_log(mem)
+#endif
+#endif
 
 #endif

@@ -54,9 +54,9 @@ struct virtq_drv {
 	uint8_t *device;
 	uint8_t *indirect;
 	struct virtq_drv_slot *slots;
-	uint64_t indirect_addr;
 	const struct virtq_platform *platform;
-	struct virtq_state state;
+	uint64_t ring_addr;
+	uint64_t indirect_addr;
 	size_t publishes;
 	uint32_t inflight;
 	uint32_t unkicked;  /* published since should_kick was asked: buffers (packed: slots) */
@@ -82,7 +82,7 @@ struct virtq_drv {
 	uint8_t in_batch;
 	uint8_t held;
 	uint8_t broken;
-	uint16_t reserved16[3];
+	uint16_t reserved16;
 	uint32_t reserved[4];
 };
 
