@@ -13,6 +13,7 @@
 
 #include "blk_bench.h"
 
+enum { COUNTS = 4 }; /* runs of which the least counts */
 enum { WINDOWS_MAX = 64 };
 
 /* What is compared with what. Places %s are the file's. */
@@ -346,25 +347,40 @@ static void run_kind(struct bench *b, const struct disk_kind *k, int notified, i
 
 /* --- instructions ------------------------------------------------------------------------- */
 
-/* The whole daemon's, between two numbers of requests; it polls, and has always work. */
+/* The whole daemon's for so many requests, from its start to its end. */
+static int64_t count_once(struct bench *b, const struct disk_kind *k, int peer, int write,
+                          uint64_t requests)
+{
+	struct blk_load load = {.depth = BLK_DEPTH_MAX, .write = write};
+	struct side *s = peer ? &b->peer : &b->ours;
+	struct blk_window w;
+	int rc = peer ? start_peer(b, k, 0, 1) : start_ours(b, k, 0, 0, 1);
+	int64_t n;
+
+	if (rc == 0)
+		rc = blk_client_run(&s->client, &load, 0, requests, &w);
+	n = end(s);
+	return rc < 0 ? -1 : n;
+}
+
+/*
+ * Between two numbers of requests. It polls, and nearly always has work; when the client does not get its processor there
+ * is none, and the looks that find nothing count too: the least of some runs has the fewest of them.
+ */
 static double count(struct bench *b, const struct disk_kind *k, int peer, int write)
 {
 	static const uint64_t requests[] = {20000, 60000};
-	struct blk_load load = {.depth = BLK_DEPTH_MAX, .write = write};
-	struct side *s = peer ? &b->peer : &b->ours;
-	int64_t n[2];
+	int64_t least[2] = {INT64_MAX, INT64_MAX};
 
-	for (unsigned i = 0; i < 2; i++) {
-		struct blk_window w;
-		int rc = peer ? start_peer(b, k, 0, 1) : start_ours(b, k, 0, 0, 1);
+	for (unsigned i = 0; i < 2 * COUNTS; i++) {
+		int64_t n = count_once(b, k, peer, write, requests[i % 2]);
 
-		if (rc == 0)
-			rc = blk_client_run(&s->client, &load, 0, requests[i], &w);
-		n[i] = end(s);
-		if (rc < 0 || n[i] < 0)
+		if (n < 0)
 			return -1;
+		if (n < least[i % 2])
+			least[i % 2] = n;
 	}
-	return (double)(n[1] - n[0]) / (double)(requests[1] - requests[0]);
+	return (double)(least[1] - least[0]) / (double)(requests[1] - requests[0]);
 }
 
 static void count_all(struct bench *b)
