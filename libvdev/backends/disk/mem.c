@@ -131,7 +131,7 @@ int vdev_disk_mem_new(struct vdev_disk **out, const struct vdev_env *env, void *
 			env->free(env->ctx, disk, sizeof(*disk));
 			return VIRTQ_ENOMEM;
 		}
-		disk->base = (uint8_t *)(((uintptr_t)disk->owned + ALIGN - 1) & ~(uintptr_t)(ALIGN - 1));
+		disk->base = (uint8_t *)disk->owned + (-(uintptr_t)disk->owned & (ALIGN - 1));
 		memset(disk->base, 0, (size_t)bytes);
 	}
 	*out = &disk->disk;
