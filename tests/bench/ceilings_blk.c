@@ -31,8 +31,10 @@ static const struct {
 	{{"--disk", "void"}, "vdev__blk_process", 98},
 	{{"--disk", "void", "--write"}, "vdev__blk_process", 103},
 	/* The ring too. */
-	{{"--disk", "void"}, "device_side", 470},
-	{{"--disk", "void", "--packed"}, "device_side", 645},
+	{{"--disk", "void"}, "device_side", 364},
+	{{"--disk", "void", "--packed"}, "device_side", 386},
+	{{"--disk", "void", "--indirect"}, "device_side", 404},
+	{{"--disk", "void", "--packed", "--indirect"}, "device_side", 421},
 };
 
 static int64_t count(unsigned i, const char *requests)
