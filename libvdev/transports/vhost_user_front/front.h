@@ -190,4 +190,15 @@ static inline int is_packed(const struct vdev_vhost_front *f)
 	return front_feature(f, VIRTQ_F_RING_PACKED);
 }
 
+/* Bytes of the parts of a ring of this size. Descriptors are the same in both layouts. */
+static inline uint32_t driver_bytes(const struct vdev_vhost_front *f, uint16_t size)
+{
+	return is_packed(f) ? VIRTQ_PACKED_EVENT_BYTES : VIRTQ_SPLIT_DRIVER_BYTES(size);
+}
+
+static inline uint32_t device_bytes(const struct vdev_vhost_front *f, uint16_t size)
+{
+	return is_packed(f) ? VIRTQ_PACKED_EVENT_BYTES : VIRTQ_SPLIT_DEVICE_BYTES(size);
+}
+
 #endif

@@ -132,15 +132,12 @@ static int tell_range(struct vdev_vhost_front *f, uint64_t iova, uint64_t len, u
 /* Tell where a ring is before it starts: some back-ends do not ask for that. */
 int front_iotlb_ring(struct vdev_vhost_front *f, const struct virtq_state *s)
 {
-	int packed = front_feature(f, VIRTQ_F_RING_PACKED);
-	int rc = tell_range(f, s->desc, VIRTQ_SPLIT_DESC_BYTES(s->size), packed ? 3 : 1);
+	int rc = tell_range(f, s->desc, VIRTQ_SPLIT_DESC_BYTES(s->size), is_packed(f) ? 3 : 1);
 
 	if (rc >= 0)
-		rc = tell_range(f, s->driver,
-		                packed ? VIRTQ_PACKED_EVENT_BYTES : VIRTQ_SPLIT_DRIVER_BYTES(s->size), 1);
+		rc = tell_range(f, s->driver, driver_bytes(f, s->size), 1);
 	if (rc >= 0)
-		rc = tell_range(f, s->device,
-		                packed ? VIRTQ_PACKED_EVENT_BYTES : VIRTQ_SPLIT_DEVICE_BYTES(s->size), 3);
+		rc = tell_range(f, s->device, device_bytes(f, s->size), 3);
 	return rc < 0 ? rc : front_settle(f);
 }
 

@@ -4,10 +4,15 @@
 
 #include "front.h"
 
+static void close_all(const struct front_region *table, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		vdev_os_close(table[i].fd);
+}
+
 void front_memory_free(struct vdev_vhost_front *f)
 {
-	for (unsigned i = 0; i < f->nregions; i++)
-		vdev_os_close(f->regions[i].fd);
+	close_all(f->regions, f->nregions);
 	f->nregions = 0;
 }
 
@@ -168,37 +173,58 @@ static int add_new(struct vdev_vhost_front *f, const struct vdev_vhost_front_reg
 	return 0;
 }
 
-/* Put a new table in place of the old one; the back-end either has it or still has the old one. */
+/* A table with descriptors of its own; on failure without any. */
+static int make_table(struct front_region *out, const struct vdev_vhost_front_region *list,
+                      unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		int rc = fill(&out[i], &list[i]);
+
+		if (rc >= 0)
+			rc = out[i].fd = vdev_os_dup(list[i].fd);
+		if (rc < 0) {
+			close_all(out, i);
+			return rc;
+		}
+	}
+	return 0;
+}
+
+/* Put another table in place of ours, which becomes the other. */
+static void exchange(struct vdev_vhost_front *f, struct front_region *other, unsigned *n)
+{
+	struct front_region ours[VU_TABLE_REGIONS];
+	unsigned nours = f->nregions;
+
+	memcpy(ours, f->regions, nours * sizeof(ours[0]));
+	memcpy(f->regions, other, *n * sizeof(ours[0]));
+	f->nregions = *n;
+	memcpy(other, ours, nours * sizeof(ours[0]));
+	*n = nours;
+}
+
+/*
+ * Put a new table in place of the old one; the back-end either has it or still has the old one. What it misses meanwhile
+ * is looked up in the new one.
+ */
 static int replace(struct vdev_vhost_front *f, const struct vdev_vhost_front_region *list,
                    unsigned n)
 {
-	struct front_region old[VU_TABLE_REGIONS], now[VU_TABLE_REGIONS];
-	unsigned nold = f->nregions;
-	int same_all = n == nold;
-	int rc = 0;
+	struct front_region other[VU_TABLE_REGIONS];
+	unsigned old = 0;
+	int rc = make_table(other, list, n);
 
-	for (unsigned i = 0; i < n && rc >= 0; i++) {
-		rc = fill(&now[i], &list[i]);
-		same_all = same_all && rc >= 0 && known(f, &now[i]);
-	}
-	if (rc < 0 || same_all)
+	if (rc < 0)
 		return rc;
-	for (unsigned i = 0; i < n; i++) {
-		now[i].fd = vdev_os_dup(now[i].fd);
-		if (now[i].fd < 0)
-			rc = now[i].fd;
-	}
-	memcpy(old, f->regions, nold * sizeof(old[0]));
-	if (rc >= 0) {
-		memcpy(f->regions, now, n * sizeof(now[0]));
-		f->nregions = n;
+	while (n == f->nregions && old < n && known(f, &other[old]))
+		old++;
+	if (old < n) {
+		exchange(f, other, &n);
 		rc = send_table(f);
+		if (rc < 0)
+			exchange(f, other, &n);
 	}
-	if (rc < 0 && f->nregions == n && n > 0)
-		memcpy(f->regions, old, nold * sizeof(old[0]));
-	f->nregions = rc < 0 ? nold : n;
-	for (unsigned i = 0; i < (rc < 0 ? n : nold); i++)
-		vdev_os_close(rc < 0 ? now[i].fd : old[i].fd);
+	close_all(other, n);
 	return rc;
 }
 

@@ -2,16 +2,6 @@
 /* Queues: started, notified, stopped. */
 #include "front.h"
 
-static uint64_t device_bytes(const struct vdev_vhost_front *f, uint16_t size)
-{
-	return is_packed(f) ? VIRTQ_PACKED_EVENT_BYTES : VIRTQ_SPLIT_DEVICE_BYTES(size);
-}
-
-static uint64_t driver_bytes(const struct vdev_vhost_front *f, uint16_t size)
-{
-	return is_packed(f) ? VIRTQ_PACKED_EVENT_BYTES : VIRTQ_SPLIT_DRIVER_BYTES(size);
-}
-
 /* Where the parts of a ring are, in the addresses that the back-end is to be told. */
 static int ring_addresses(const struct vdev_vhost_front *f, const struct front_queue *q,
                           struct vu_vring_addr *a)
