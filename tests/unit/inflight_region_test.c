@@ -327,6 +327,37 @@ START_TEST(packed_contradictions)
 }
 END_TEST
 
+/* The used positions alone, for whoever has to tell them before the queue is there. */
+START_TEST(used_positions_are_told)
+{
+	static const uint32_t at[] = {POS_AT, OLD_POS_AT, WRAP_AT, OLD_WRAP_AT};
+	uint16_t used[2] = {99, 99};
+
+	set_up(1);
+	put16(OLD_POS_AT, 5);
+	put16(POS_AT, SIZE - 1);
+	put8(WRAP_AT, 0);
+	ck_assert_int_eq(virtq_inflight_used(region, SIZE, used), 1);
+	ck_assert_uint_eq(used[0], 5 | VIRTQ_STATE_WRAP);
+	ck_assert_uint_eq(used[1], SIZE - 1);
+	for (unsigned i = 0; i < 4; i++) {
+		uint16_t before;
+
+		memcpy(&before, region + at[i], sizeof(before));
+		if (i < 2)
+			put16(at[i], SIZE);
+		else
+			put8(at[i], 2);
+		ck_assert_int_eq(virtq_inflight_used(region, SIZE, used), VIRTQ_EBADMSG);
+		put16(at[i], before);
+	}
+	virtq_inflight_clear(region);
+	ck_assert_int_eq(virtq_inflight_used(region, SIZE, used), 0);
+	ck_assert_uint_eq(used[1], SIZE - 1);
+	tear_down();
+}
+END_TEST
+
 START_TEST(as_many_as_there_are_ids)
 {
 	set_up(1);
@@ -394,6 +425,7 @@ void test_suites(SRunner *runner)
 	tcase_add_loop_test(tc, queues_that_can_not, 0, 2);
 	tcase_add_loop_test(tc, split_contradictions, 0, 1);
 	tcase_add_loop_test(tc, packed_contradictions, 1, 2);
+	tcase_add_test(tc, used_positions_are_told);
 	tcase_add_test(tc, as_many_as_there_are_ids);
 	tcase_add_loop_test(tc, descriptors_are_checked_again, 0, 2);
 	suite_add_tcase(s, tc);
