@@ -17,12 +17,17 @@ struct options {
 };
 
 static const char *const layouts[] = {"split", "packed"};
-static const char *const forms[] = {"direct", "indirect"};
+static const char *const forms[] = {"direct", "indirect", "three"};
+
+static const char *form_of(const struct ring_kind *k)
+{
+	return forms[k->three ? 2 : k->indirect];
+}
 
 static void name_of(char *to, size_t room, const char *what, const struct ring_kind *k)
 {
-	snprintf(to, room, "%s, %s %s, burst %u", what, layouts[k->packed], forms[k->indirect],
-	         k->burst);
+	snprintf(to, room, "%s, %s %s, burst %u%s", what, layouts[k->packed], form_of(k), k->burst,
+	         k->logged ? ", logged" : "");
 }
 
 static void timed(const struct options *o, const char *what, struct ring_kind *k,
@@ -45,17 +50,17 @@ static void timed(const struct options *o, const char *what, struct ring_kind *k
 	bench_print(stdout, &c, &r, o->json);
 }
 
-/* Instructions of a request in one function: the difference of two runs, so that set-up and warm-up drop out. */
-static void counted(const struct options *o, const char *what, const char *function,
-                    const struct ring_kind *k)
+/* Instructions of a request in one function: the difference of two runs, so that set-up and warm-up drop out. < 0: none. */
+static double count(const char *function, const struct ring_kind *k, const char *how)
 {
-	char burst[16], few[16], many[16], name[64];
+	char burst[16], few[16], many[16];
 	char *argv[] = {(char *)(uintptr_t)bench_self(),
 	                (char *)"--one",
 	                few,
 	                (char *)(uintptr_t)layouts[k->packed],
-	                (char *)(uintptr_t)forms[k->indirect],
+	                (char *)(uintptr_t)form_of(k),
 	                burst,
+	                (char *)(uintptr_t)how,
 	                NULL};
 	int64_t a, b;
 
@@ -65,13 +70,24 @@ static void counted(const struct options *o, const char *what, const char *funct
 	a = bench_callgrind(function, argv);
 	argv[2] = many;
 	b = bench_callgrind(function, argv);
-	if (a <= 0 || b <= a) {
+	return a <= 0 || b <= a ? -1 : (double)(b - a) / (MANY - FEW);
+}
+
+static void counted(const struct options *o, const char *what, const char *function,
+                    const struct ring_kind *k)
+{
+	int plain = strcmp(function, "device_side") == 0 && !k->indirect && !k->logged;
+	double ours = count(function, k, k->logged ? "logged" : NULL);
+	double peer = plain ? count("plain_side", k, "plain") : -1;
+	char name[64];
+
+	if (ours < 0 || (plain && peer < 0)) {
 		fprintf(stderr, "ring: no instruction counts (is valgrind there?)\n");
 		return;
 	}
 	name_of(name, sizeof(name), what, k);
-	bench_print_count(stdout, "ring", name, "instructions", (double)(b - a) / (MANY - FEW), NULL,
-	                  -1, o->json);
+	bench_print_count(stdout, "ring", name, "instructions", ours, plain ? "plain loop" : NULL, peer,
+	                  o->json);
 }
 
 /* Every kind of request, one after the other. */
@@ -95,6 +111,18 @@ static void instructions(const struct options *o, struct ring_kind *k)
 	counted(o, "device", "device_side", k);
 	counted(o, "driver add", "driver_offer", k);
 	counted(o, "driver take", "driver_reap", k);
+}
+
+/* Requests of three pieces, and with a log. */
+static void more_instructions(const struct options *o)
+{
+	for (int i = 0; i < 8; i++) {
+		struct ring_kind k = {
+			.packed = i / 4, .three = i / 2 % 2, .logged = i % 2, .burst = RING_BURST};
+
+		if (k.three || k.logged)
+			counted(o, "device", "device_side", &k);
+	}
 }
 
 static void two_cores(const struct options *o, struct ring_kind *k)
@@ -125,14 +153,20 @@ static int run_one(char **argv)
 	uint64_t chains = strtoull(argv[0], NULL, 10);
 	struct ring_kind k = {.packed = strcmp(argv[1], "packed") == 0,
 	                      .indirect = strcmp(argv[2], "indirect") == 0,
+	                      .three = strcmp(argv[2], "three") == 0,
+	                      .logged = argv[4] != NULL && strcmp(argv[4], "logged") == 0,
 	                      .burst = (uint32_t)strtoul(argv[3], NULL, 10)};
+	int plain = argv[4] != NULL && strcmp(argv[4], "plain") == 0;
 	struct ring_rig *r;
 
 	bench_need(k.burst > 0 && k.burst <= RING_BURST, "a burst of 1 to 32");
 	r = ring_rig_new(&k);
 	for (uint64_t i = 0; i < chains / k.burst; i++) {
 		driver_offer(r);
-		device_side(r);
+		if (plain)
+			plain_side(r);
+		else
+			device_side(r);
 		driver_reap(r);
 	}
 	ring_rig_free(r);
@@ -141,17 +175,18 @@ static int run_one(char **argv)
 
 static const char help[] =
 	"usage: ring [--quick] [--json] [--instructions]\n"
-	"       ring --one REQUESTS split|packed direct|indirect BURST\n"
+	"       ring --one REQUESTS split|packed direct|indirect|three BURST [plain|logged]\n"
 	"Cost of a request: ns with both sides on one core and on two, beside a ring of pointers\n"
 	"without checks and the cache-line round trip; operations across a bus; with\n"
 	"--instructions only the instructions of each side (valgrind). --one runs without a\n"
-	"clock, for profilers: the functions are device_side, driver_offer and driver_reap.\n";
+	"clock, for profilers: the functions are device_side, plain_side, driver_offer and "
+	"driver_reap.\n";
 
 int main(int argc, char **argv)
 {
 	struct options o = {.windows = 9, .window_ns = 250000000};
 
-	if (argc == 6 && strcmp(argv[1], "--one") == 0)
+	if ((argc == 6 || argc == 7) && strcmp(argv[1], "--one") == 0)
 		return run_one(argv + 2);
 	for (int i = 1; i < argc; i++) {
 		if (strcmp(argv[i], "--json") == 0) {
@@ -170,6 +205,7 @@ int main(int argc, char **argv)
 	bench_print_head(stdout, o.json);
 	if (o.instructions) {
 		kinds(&o, instructions);
+		more_instructions(&o);
 		return 0;
 	}
 	kinds(&o, one_core);

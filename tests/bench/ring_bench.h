@@ -20,6 +20,8 @@ enum {
 struct ring_kind {
 	int packed;
 	int indirect; /* requests of two pieces, in a table; else of one */
+	int three;    /* direct requests of three pieces, one out and two in */
+	int logged;   /* with a dirty log */
 	uint32_t burst;
 	uint32_t dma_window; /* 0: mapped memory */
 };
@@ -36,7 +38,15 @@ struct ring_rig {
 	struct virtq_seg seg[RING_IOV];
 	uint32_t written[RING_BURST];
 	uint64_t offered, interrupts, stopped;
+	struct plain *plain;
+	struct virtq_log log;
+	struct virtq_dirty dirty;
+	void *bitmap;
 };
+
+/* The device side as a plain loop with the same checks, for direct requests. */
+struct plain *ring_plain_new(void);
+void plain_side(struct ring_rig *r);
 
 struct ring_rig *ring_rig_new(const struct ring_kind *kind);
 void ring_rig_free(struct ring_rig *r);

@@ -60,11 +60,21 @@ struct ring_rig *ring_rig_new(const struct ring_kind *kind)
 	struct virtq_drv_config drv;
 
 	r->kind = *kind;
+	r->plain = ring_plain_new();
 	for (unsigned i = 0; i < RING_REGIONS; i++)
 		r->regions[i] = (struct virtq_region){.gpa = (uint64_t)(i + 1) << 32,
 		                                      .len = RING_REGION_BYTES,
 		                                      .host = bench_zeroed(RING_REGION_BYTES)};
 	bench_need(virtq_mem_init(&r->mem, r->regions, RING_REGIONS) == 0, "virtq_mem_init");
+	if (kind->logged) {
+		size_t words = (RING_REGIONS << 20) / (8 * sizeof(uintptr_t));
+
+		r->bitmap = bench_zeroed(words * sizeof(uintptr_t));
+		bench_need(virtq_dirty_init(&r->dirty, r->regions[0].gpa, 12, r->bitmap, words, NULL) == 0,
+		           "virtq_dirty_init");
+		virtq_mem_set_log(&r->mem, &r->log);
+		virtq_log_set(&r->log, &r->dirty);
+	}
 	driver_set_up(r, &drv);
 	dev.features = drv.features;
 	virtq_drv_state(&r->drv, &dev.state);
@@ -88,20 +98,23 @@ void ring_rig_free(struct ring_rig *r)
 	virtq_mem_unref(&r->mem);
 	for (unsigned i = 0; i < RING_REGIONS; i++)
 		free(r->regions[i].host);
+	free(r->plain);
+	free(r->bitmap);
 	free(r->drv_scratch);
 	free(r->dev_scratch);
 	free(r);
 }
 
-/* One request: 64 readable bytes, with a table 64 writable ones too; regions by turns. */
+/* One request: 64 readable bytes, with a table 64 writable ones too, of three pieces twice 64; regions by turns. */
 static int add_one(struct ring_rig *r)
 {
 	uint64_t i = r->offered++;
 	uint64_t at =
 		r->regions[i % RING_REGIONS].gpa + RING_REGION_BYTES / 2 + i % RING_SIZE * 2 * BUFFER;
-	const struct virtq_seg seg[2] = {{at, BUFFER}, {at + BUFFER, BUFFER}};
+	const struct virtq_seg seg[3] = {
+		{at, BUFFER}, {at + BUFFER, BUFFER}, {at + 2 * BUFFER, BUFFER}};
 
-	return virtq_drv_add(&r->drv, seg, 1, r->kind.indirect ? 1 : 0, r);
+	return virtq_drv_add(&r->drv, seg, 1, r->kind.three ? 2 : r->kind.indirect ? 1 : 0, r);
 }
 
 __attribute__((noinline)) void driver_offer(struct ring_rig *r)
