@@ -33,7 +33,7 @@ static const struct {
 	/* The ring too. */
 	{{"--disk", "void"}, "device_side", 364},
 	{{"--disk", "void", "--packed"}, "device_side", 386},
-	{{"--disk", "void", "--indirect"}, "device_side", 404},
+	{{"--disk", "void", "--indirect"}, "device_side", 400},
 	{{"--disk", "void", "--packed", "--indirect"}, "device_side", 421},
 };
 

@@ -167,6 +167,7 @@ TCase *driver_lies_case(void)
 {
 	TCase *tc = tcase_create("lies");
 
+	tcase_set_timeout(tc, 60);
 	tcase_add_loop_test(tc, an_id_outside_of_the_ring_breaks, 0, 2);
 	tcase_add_loop_test(tc, an_id_that_is_not_out_breaks, 0, 2);
 	tcase_add_loop_test(tc, good_ones_before_the_bad_are_returned, 0, 2);

@@ -350,6 +350,7 @@ TCase *driver_packed_case(void)
 {
 	TCase *tc = tcase_create("packed");
 
+	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, a_list_in_the_ring);
 	tcase_add_test(tc, the_head_is_shown_last);
 	tcase_add_test(tc, available_descriptors_are_left_alone);

@@ -156,6 +156,7 @@ TCase *driver_rewind_case(void)
 {
 	TCase *tc = tcase_create("rewind");
 
+	tcase_set_timeout(tc, 60);
 	tcase_add_loop_test(tc, positions, 0, 2);
 	tcase_add_test(tc, what_is_out_is_listed_again);
 	tcase_add_test(tc, packed_rings_are_emptied_first);

@@ -342,6 +342,7 @@ TCase *driver_split_case(void)
 {
 	TCase *tc = tcase_create("split");
 
+	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, a_chain_in_the_table);
 	tcase_add_loop_test(tc, an_indirect_table, 0, 2);
 	tcase_add_test(tc, tables_that_are_too_short_are_not_used);

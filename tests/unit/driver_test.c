@@ -474,6 +474,7 @@ void test_suites(SRunner *runner)
 	Suite *suite = suite_create("driver");
 	TCase *tc = tcase_create("both");
 
+	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, sizes_that_go_with_a_layout);
 	tcase_add_loop_test(tc, init_clears_the_ring_and_tells_its_state, 0, 2);
 	tcase_add_loop_test(tc, init_refuses_misuse, 0, 2);
