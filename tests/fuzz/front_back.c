@@ -195,7 +195,11 @@ static void lie(struct fuzz *z, struct message *m)
 		break;
 	case 5:
 		m->h.size = (uint32_t)take_number(&z->in);
-		break;
+		put(z->b.sock, m, len);
+		/* And there is a lot of it. */
+		for (unsigned n = take8(&z->in) % 8; n > 0 && z->b.sock >= 0; n--)
+			(void)!send(z->b.sock, m->bytes, sizeof(m->bytes), MSG_DONTWAIT | MSG_NOSIGNAL);
+		return;
 	case 6:
 		for (m->nfds = 0; m->nfds < 1u + z->lie / 10 % VU_MAX_FDS; m->nfds++)
 			m->fds[m->nfds] = z->lie & 1 ? area : event;
