@@ -130,6 +130,8 @@ void vf_pop_and_die(struct vu_front *f, const struct vu_inflight *area, int fd, 
 /* Of a split ring: what the device has shown. */
 uint16_t vf_used_idx(const struct vu_front *f, unsigned q);
 
+/* Where the device is told that a place in our memory is; below it, where offset wraps. */
+uint64_t vf_bus(const struct vu_front *f, uint32_t offset);
 /* Put a request into the ring and tell the device. data is an offset in the memory. Returns its slot. */
 unsigned vf_submit(struct vu_front *f, unsigned q, uint32_t type, uint64_t sector, uint32_t data,
                    uint32_t bytes);
