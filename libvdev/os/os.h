@@ -29,7 +29,7 @@ uint64_t vdev_os_drain(int fd);
 uint64_t vdev_os_drain_foreign(int fd);
 /*
  * What makes eventfds readable that somebody else holds as well, without ever waiting. @p idle is an eventfd of our own
- * that outlives it. One for each thread that does so often; ringing is for any number of threads all the same. There is
+ * that outlives it. Any number of threads ring; giving one up takes the kernel some 30 ms, so one for an object. There is
  * no failure: where the kernel does not help, a hostile holder has a chance to make the ringing thread wait.
  */
 struct vdev_os_bell {

@@ -152,9 +152,9 @@ void vu_interrupt(void *ctx, unsigned n)
 
 	if (__atomic_load_n(&vu->log_on, __ATOMIC_RELAXED) &&
 	    __atomic_load_n(&vu->log_call.set, __ATOMIC_RELAXED))
-		vu_slot_signal(&vu->bell, &vu->log_call);
+		vu_slot_signal(vu, &vu->log_call);
 	if (__atomic_load_n(&r->call.set, __ATOMIC_ACQUIRE) == VU_NOTIFY_FD)
-		vu_slot_signal(&r->bell, &r->call);
+		vu_slot_signal(vu, &r->call);
 	else if (vu_has(vu, VU_PROTO_INBAND))
 		notify_inband(r, &r->call_due);
 }
@@ -167,7 +167,7 @@ void vu_broken(void *ctx, unsigned queue, const struct virtq_fault *fault)
 
 	(void)fault;
 	if (__atomic_load_n(&r->err.set, __ATOMIC_ACQUIRE) == VU_NOTIFY_FD)
-		vu_slot_signal(&r->bell, &r->err);
+		vu_slot_signal(vu, &r->err);
 	else if (vu_has(vu, VU_PROTO_INBAND))
 		notify_inband(r, &r->err_due);
 }

@@ -420,7 +420,7 @@ static int set_slot(struct vdev_vhost_user *vu, struct vu_message *m, int err)
 		return vu_refuse(vu, "descriptor that can't be notified");
 	/* A predecessor may have used buffers and died before it could tell. */
 	if (!err && !(m->u64 & VU_NOFD))
-		vu_slot_signal(&r->bell, &r->call);
+		vu_slot_signal(vu, &r->call);
 	return 0;
 }
 
@@ -479,7 +479,6 @@ int vu_ring_init(struct vdev_vhost_user *vu, unsigned index)
 	r->hot = 1;
 	r->kick_source = (struct vu_source){VU_KICK, r};
 	r->port_source = (struct vu_source){VU_PORT, r};
-	vdev_os_bell_init(&r->bell, vu->dummy);
 	rc = vu_slot_init(vu, &r->call);
 	if (rc >= 0)
 		rc = vu_slot_init(vu, &r->err);
@@ -510,7 +509,6 @@ void vu_ring_free(struct vu_ring *r)
 {
 	if (r->port != NULL)
 		vdev_port_free(r->port);
-	vdev_os_bell_free(&r->bell);
 	vdev_os_close(r->call.fd);
 	vdev_os_close(r->err.fd);
 	vdev_os_close(r->kick_fd);

@@ -211,7 +211,7 @@ int vu_slot_set(struct vdev_vhost_user *vu, struct vu_slot *s, int fd)
 }
 
 /* Any thread. What can't be notified is not worth a word: the front-end took its end away. */
-void vu_slot_signal(const struct vdev_os_bell *b, const struct vu_slot *s)
+void vu_slot_signal(const struct vdev_vhost_user *vu, const struct vu_slot *s)
 {
-	vdev_os_bell_ring(b, s->fd);
+	vdev_os_bell_ring(&vu->bell, s->fd);
 }

@@ -69,14 +69,13 @@ struct vu_ring {
 	int has_addr;
 	int has_base;
 	int enabled;
-	int kicked;               /* it may start as soon as all is known */
-	int started;              /* the core's queue is */
-	int kick_fd;              /* or -1 */
-	int watched;              /* kick_fd is in our epoll */
-	int hot;                  /* its port has more to do or is not armed, where we serve it */
-	uint64_t used_log;        /* while started */
-	uint32_t polled;          /* any: no kicks will come, look all the time */
-	struct vdev_os_bell bell; /* any */
+	int kicked;        /* it may start as soon as all is known */
+	int started;       /* the core's queue is */
+	int kick_fd;       /* or -1 */
+	int watched;       /* kick_fd is in our epoll */
+	int hot;           /* its port has more to do or is not armed, where we serve it */
+	uint64_t used_log; /* while started */
+	uint32_t polled;   /* any: no kicks will come, look all the time */
 	struct vu_slot call;
 	struct vu_slot err;
 	uint32_t call_due; /* any: to be told over the back-end channel */
@@ -220,7 +219,7 @@ struct vdev_vhost_user {
 	struct vu_log *log;
 	struct vu_log *old_log;
 	struct vu_slot log_call;
-	struct vdev_os_bell bell; /* any: for it */
+	struct vdev_os_bell bell; /* any: for all that the front-end holds */
 	uint32_t log_on;          /* any */
 
 	struct vu_area area;
@@ -289,7 +288,7 @@ int vu_take_fd(struct vu_message *m);
 int vu_notifiable(int fd);
 int vu_slot_init(struct vdev_vhost_user *vu, struct vu_slot *s);
 int vu_slot_set(struct vdev_vhost_user *vu, struct vu_slot *s, int fd);
-void vu_slot_signal(const struct vdev_os_bell *b, const struct vu_slot *s);
+void vu_slot_signal(const struct vdev_vhost_user *vu, const struct vu_slot *s);
 
 /* control.c */
 void vu_expect(struct vdev_vhost_user *vu, int op, unsigned queue);
