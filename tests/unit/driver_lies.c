@@ -110,6 +110,29 @@ START_TEST(a_buffer_not_yet_published_cannot_be_used)
 }
 END_TEST
 
+START_TEST(a_batch_that_ends_with_a_lie_breaks)
+{
+	const struct {
+		uint32_t id, len;
+	} lies[] = {{5, 0}, {8, 0}, {UINT16_MAX, 0}, {1, 17}};
+
+	for (size_t i = 0; i < sizeof(lies) / sizeof(lies[0]); i++) {
+		uint16_t slots;
+		struct rig rig;
+
+		rig_init(&rig, 8, 0, FEATURES(layouts[_i], VIRTQ_F_IN_ORDER));
+		rig_add(&rig, 0, 1, 1);
+		rig_add(&rig, 0, 1, 2);
+		virtq_drv_publish(rig.drv);
+		rig_pop(&rig, &slots);
+		rig_pop(&rig, &slots);
+		rig_use_batch(&rig, lies[i].id, lies[i].len, 2, 2);
+		expect_broken(&rig);
+		rig_fini(&rig);
+	}
+}
+END_TEST
+
 START_TEST(more_used_than_made_available_breaks)
 {
 	uint16_t slots, id;
@@ -173,6 +196,7 @@ TCase *driver_lies_case(void)
 	tcase_add_loop_test(tc, good_ones_before_the_bad_are_returned, 0, 2);
 	tcase_add_loop_test(tc, more_than_the_writable_part_breaks, 0, 2);
 	tcase_add_loop_test(tc, a_buffer_not_yet_published_cannot_be_used, 0, 2);
+	tcase_add_loop_test(tc, a_batch_that_ends_with_a_lie_breaks, 0, 2);
 	tcase_add_loop_test(tc, more_used_than_made_available_breaks, 0, 2);
 	tcase_add_loop_test(tc, detach_returns_what_is_out, 0, 2);
 	return tc;
