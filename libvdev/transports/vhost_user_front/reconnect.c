@@ -129,6 +129,7 @@ static int tell_queues(struct vdev_vhost_front *f)
 
 static int connect_again(struct vdev_vhost_front *f, int fd)
 {
+	const uint64_t offered = f->offered;
 	int rc = front_open(f, fd, 1);
 
 	if (rc >= 0)
@@ -142,8 +143,10 @@ static int connect_again(struct vdev_vhost_front *f, int fd)
 			rc = find_position(f, i);
 	if (rc >= 0)
 		rc = tell_queues(f);
-	if (rc < 0)
+	if (rc < 0) {
 		front_close(f);
+		f->offered = offered; /* the next one need not offer what this one did */
+	}
 	return rc;
 }
 
