@@ -77,6 +77,31 @@ START_TEST(reset_waits_for_what_is_out)
 }
 END_TEST
 
+/* The driver sees status 0 and goes on while the device's own buffers are still waited for, and resets once more. */
+START_TEST(another_reset_before_the_first_is_told)
+{
+	struct vdev_function *fn;
+	struct vdev_map map = {0};
+	struct virtq_iov iov;
+	struct fixture f;
+
+	start(&f, _i, 2);
+	fn = vdev_function(f.v);
+	ck_assert_int_eq(vdev_function_map(fn, FIXTURE_GPA, 8, 0, &iov, 1, &map), 1);
+	ck_assert_int_eq(vdev_set_status(f.v, 0), VIRTQ_EAGAIN);
+	ck_assert_uint_eq(vdev_status(f.v), 0);
+	ck_assert_int_eq(vdev_set_status(f.v, VIRTQ_STATUS_ACKNOWLEDGE), 0);
+	ck_assert_int_eq(vdev_set_status(f.v, 0), VIRTQ_EAGAIN);
+	ck_assert_uint_eq(vdev_status(f.v), 0);
+	ck_assert_uint_eq(f.done[VDEV_OP_RESET], 0);
+	vdev_function_unmap(fn, &map);
+	ck_assert_uint_eq(f.done[VDEV_OP_RESET], 1);
+	fixture_start(&f);
+	fixture_echo(&f, 1);
+	fixture_fini(&f);
+}
+END_TEST
+
 START_TEST(reset_ends_in_the_call_when_the_model_drains_at_once)
 {
 	struct fixture f;
@@ -466,6 +491,7 @@ void test_suites(SRunner *runner)
 	TCase *tc = tcase_create("core_control");
 
 	tcase_add_loop_test(tc, reset_waits_for_what_is_out, 0, LAYOUTS);
+	tcase_add_loop_test(tc, another_reset_before_the_first_is_told, 0, LAYOUTS);
 	tcase_add_loop_test(tc, reset_ends_in_the_call_when_the_model_drains_at_once, 0, LAYOUTS);
 	tcase_add_loop_test(tc, queue_reset_waits_for_what_is_out, 0, LAYOUTS);
 	tcase_add_loop_test(tc, queue_stop_waits_and_completes_what_is_out, 0, LAYOUTS);

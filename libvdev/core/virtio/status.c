@@ -112,13 +112,35 @@ static int allowed(struct vdev *v, uint32_t old, uint32_t add)
 	return (int)add;
 }
 
+static int any_started(const struct vdev *v)
+{
+	for (uint32_t i = 0; i < v->nqueues; i++)
+		if (load_acquire(&v->queues[i].started))
+			return 1;
+	return 0;
+}
+
+/*
+ * A reset that has left status 0 but is still to be told of (what is mapped is waited for, or its end is on its way) is
+ * not this one too where the driver has gone on since. Without queues this one ends here.
+ */
+static int reset(struct vdev *v)
+{
+	int rc = vdev_function_reset(&v->fn);
+
+	if (rc == VIRTQ_EAGAIN && load_acquire(&v->status) != 0 && !fan_pending(v, FAN_RESET) &&
+	    !any_started(v))
+		(void)core_reset(&v->fn);
+	return rc;
+}
+
 int vdev_set_status(struct vdev *v, uint8_t status)
 {
 	uint32_t old = load_acquire(&v->status);
 	int add;
 
 	if (status == 0)
-		return vdev_function_reset(&v->fn);
+		return reset(v);
 	if (fan_pending(v, FAN_RESET))
 		return VIRTQ_EINVAL;
 	function_activate(&v->fn);
