@@ -161,17 +161,28 @@ int vu_inflight_setup(struct vu_ring *r, int packed, struct vdev_queue_setup *ou
 	return 0;
 }
 
-/* The ring has stopped with nothing in flight. The version goes first: what is half cleared is a new region. */
+/*
+ * The ring has stopped with nothing in flight, and the front-end is going to be told where. From then on it may give the
+ * region to somebody else: it becomes a new one before.
+ */
 void vu_inflight_over(struct vu_ring *r)
 {
-	int packed = (r->vu->features >> VIRTQ_F_RING_PACKED & 1) != 0;
-	uint8_t *region = region_of(r->vu, r->index, packed);
+	struct vdev_vhost_user *vu = r->vu;
+	uint8_t *region = region_of(vu, r->index, (vu->features >> VIRTQ_F_RING_PACKED & 1) != 0);
 
 	if (region == NULL)
 		return;
+	vu->renewed = region;
+	memcpy(vu->renewed_head, region, sizeof(vu->renewed_head));
 	virtq_inflight_clear(region);
-	__atomic_signal_fence(__ATOMIC_SEQ_CST);
-	memset(region, 0, virtq_inflight_bytes(r->vu->area.entries, packed));
+}
+
+/* Where the answer did not go the region alone knows where a packed ring is. */
+void vu_inflight_told(struct vdev_vhost_user *vu, int sent)
+{
+	if (vu->renewed != NULL && sent < 0)
+		memcpy(vu->renewed, vu->renewed_head, sizeof(vu->renewed_head));
+	vu->renewed = NULL;
 }
 
 /* The device was reset at the front-end's wish: what was in flight is over. */

@@ -118,6 +118,7 @@ void vu_finish(struct vdev_vhost_user *vu, int rc)
 		vu_log_entry(vu, VDEV_LOG_WARNING, rc, -1, m->h.request, vu->why);
 	if (m->entry->kind == VU_REPLIES && rc >= 0) {
 		sent = vu_send(vu, vu->reply, vu->reply_len);
+		vu_inflight_told(vu, sent);
 	} else if (m->entry->kind != VU_REPLIES && wants_ack) {
 		uint64_t ack = rc < 0;
 

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include <vdev/vhost_user.h>
+#include <virtq/inflight.h>
 
 #include "../../os/os.h"
 #include "iotlb_cache.h"
@@ -223,6 +224,8 @@ struct vdev_vhost_user {
 	uint32_t log_on;          /* any */
 
 	struct vu_area area;
+	uint8_t *renewed; /* a region that is new again once the answer has been sent, or NULL */
+	_Alignas(8) uint8_t renewed_head[VIRTQ_INFLIGHT_HEAD]; /* what it said */
 	struct vu_tlb tlb;
 	struct vu_channel channel;
 	unsigned nrings;
@@ -378,6 +381,7 @@ int vu_on_set_inflight_fd(struct vdev_vhost_user *vu, struct vu_message *m);
 int vu_inflight_on(const struct vdev_vhost_user *vu, unsigned i);
 int vu_inflight_setup(struct vu_ring *r, int packed, struct vdev_queue_setup *out);
 void vu_inflight_over(struct vu_ring *r);
+void vu_inflight_told(struct vdev_vhost_user *vu, int sent);
 void vu_inflight_forget(struct vdev_vhost_user *vu);
 void vu_inflight_drop(struct vdev_vhost_user *vu);
 
