@@ -147,6 +147,7 @@
 #define vu_inflight_on              vdev__vu_inflight_on
 #define vu_inflight_over            vdev__vu_inflight_over
 #define vu_inflight_setup           vdev__vu_inflight_setup
+#define vu_inflight_told            vdev__vu_inflight_told
 #define vu_interrupt                vdev__vu_interrupt
 #define vu_iotlb_answered           vdev__vu_iotlb_answered
 #define vu_iotlb_attach             vdev__vu_iotlb_attach

@@ -340,6 +340,11 @@ START_TEST(used_positions_are_told)
 	ck_assert_int_eq(virtq_inflight_used(region, SIZE, used), 1);
 	ck_assert_uint_eq(used[0], 5 | VIRTQ_STATE_WRAP);
 	ck_assert_uint_eq(used[1], SIZE - 1);
+	put8(OLD_WRAP_AT + 1, 1); /* half of a change */
+	ck_assert_int_eq(virtq_inflight_used(region, SIZE, used), 1);
+	ck_assert_uint_eq(used[0], SIZE - 1);
+	ck_assert_uint_eq(used[1], SIZE - 1);
+	put8(OLD_WRAP_AT + 1, 0);
 	for (unsigned i = 0; i < 4; i++) {
 		uint16_t before;
 

@@ -68,6 +68,14 @@ static int ask_base(struct vdev_vhost_front *f, unsigned i)
 	return rc < 0 ? rc : front_wait(f, VU_GET_VRING_BASE, sizeof(s), sizeof(s));
 }
 
+/* A queue that was refused has its kick descriptor, and may go by that: stop it. The refusal, or how that failed. */
+static int refused(struct vdev_vhost_front *f, unsigned i)
+{
+	int rc = ask_base(f, i);
+
+	return rc < 0 ? rc : VDEV_VHOST_FRONT_REFUSED;
+}
+
 /* Everything about a queue, from its state, up to enabling it. */
 int front_queue_begin(struct vdev_vhost_front *f, unsigned i)
 {
@@ -89,9 +97,8 @@ int front_queue_begin(struct vdev_vhost_front *f, unsigned i)
 		rc = send_fds(f, i);
 	if (rc >= 0 && f->offered & BIT(VU_F_PROTOCOL)) {
 		rc = front_do_state(f, VU_SET_VRING_ENABLE, i, q->enabled ? 1 : 0);
-		/* It has the kick descriptor, and may go by that. */
 		if (rc == VDEV_VHOST_FRONT_REFUSED)
-			(void)ask_base(f, i);
+			rc = refused(f, i);
 	}
 	return rc < 0 ? rc : front_sync(f);
 }
@@ -184,9 +191,7 @@ static int start(struct vdev_vhost_front *f, unsigned i, const struct vdev_vhost
 		return rc;
 	q->started = 1;
 	rc = front_queue_go(f, i);
-	if (rc == VDEV_VHOST_FRONT_REFUSED)
-		(void)ask_base(f, i);
-	return rc;
+	return rc == VDEV_VHOST_FRONT_REFUSED ? refused(f, i) : rc;
 }
 
 int vdev_vhost_front_queue_start(struct vdev_vhost_front *f, unsigned i,
