@@ -299,9 +299,9 @@ static void reconnect(struct fuzz *z)
 	int fd, rc;
 
 	if (how & 1) {
-		/* It goes, and that is noticed by the way. */
+		/* It goes, and that is noticed by the way: after all that it said, some of it each time. */
 		back_end_hang_up(z);
-		for (int i = 0; i < 4; i++)
+		for (int i = 0; i < 64; i++)
 			(void)z->task.run(z->task.ctx, 0);
 		HOLDS(!vdev_vhost_front_alive(z->f));
 	}
