@@ -324,6 +324,7 @@ static void reconnect(struct fuzz *z)
 	if (rc == VIRTQ_EAGAIN || rc == VIRTQ_EBUSY || rc == VIRTQ_EFAULT)
 		z->strange = 1;
 	HOLDS((rc == 0) == vdev_vhost_front_alive(z->f));
+	z->scribbled |= rc == 0 && z->strange;
 	for (unsigned i = 0; i < QUEUES; i++) {
 		struct virtq_state s;
 
@@ -500,6 +501,7 @@ static void begin(struct fuzz *z, int fd)
 		close(fd);
 		return;
 	}
+	z->scribbled |= z->strange;
 	vdev_vhost_front_task(z->f, &z->task);
 	HOLDS(vdev_vhost_front_set_table(z->f, z->table, 1) == 0);
 	if (z->how & HOW_BARE)
