@@ -102,7 +102,10 @@
 #define queue_end                   vdev__queue_end
 #define queue_finish                vdev__queue_finish
 #define queue_flush                 vdev__queue_flush
+#define queue_hold                  vdev__queue_hold
 #define queue_invalidate            vdev__queue_invalidate
+#define queue_let_go                vdev__queue_let_go
+#define queue_may_serve             vdev__queue_may_serve
 #define queue_remap                 vdev__queue_remap
 #define queue_replays               vdev__queue_replays
 #define queue_ring_in               vdev__queue_ring_in

@@ -101,6 +101,13 @@ struct vdev_model {
 	const void *config;  /**< initial configuration space; copied */
 	/** for each byte, which bits the driver may write; NULL: none. Copied */
 	const uint8_t *config_mask;
+	uint32_t flags; /**< enum vdev_model_flag */
+	uint32_t reserved2;
+};
+
+/** Flags of vdev_model. */
+enum vdev_model_flag {
+	VDEV_MODEL_SHARED = 1 /**< queues may be entered by other threads: vdev_queue_enter() */
 };
 
 /**
@@ -155,6 +162,38 @@ void vdev_queue_fault(struct vdev_queue *q, const struct virtq_chain *chain, con
 void vdev_queue_wake(struct vdev_queue *q);
 /** Chains of the queue that are out. Owner thread. */
 uint32_t vdev_queue_inflight(const struct vdev_queue *q);
+
+/**
+ * Supplies: queues whose chains are not requests but buffers, which the model takes when it has something to put into them.
+ * In queue_start the model says that a queue is one; process is then not called for it. Chains are taken and given back by
+ * whoever is in the queue: the owner, in poll, or any thread that entered it (of a model with ::VDEV_MODEL_SHARED). None is
+ * kept when that ends. The driver is asked for notifications only while there was nothing to take. @{
+ */
+void vdev_queue_supply(struct vdev_queue *q);
+/**
+ * Enter a queue of a started or stopped device. Any thread that is not in it. Never waits.
+ * @return 1: nobody else is in it until vdev_queue_leave(); 0: somebody is, or wants to be: try again or give up;
+ *         VIRTQ_ECANCELED: the queue is not set up, and it was not entered
+ */
+VIRTQ_MUST_CHECK int vdev_queue_enter(struct vdev_queue *q);
+/** Show the driver what was given, notify it if it wants that, and leave. Same thread. */
+void vdev_queue_leave(struct vdev_queue *q);
+/**
+ * Take up to @p max chains with their pieces, as in virtq_dev_pop(); @p niov at least vdev_queue_max_pieces().
+ * @return how many; 0: there are none now; VIRTQ_ECANCELED: the queue is not served now; VIRTQ_EBROKEN
+ */
+VIRTQ_MUST_CHECK int vdev_queue_take(struct vdev_queue *q, struct virtq_chain *chains, uint32_t max,
+                                     struct virtq_iov *iov, uint32_t niov);
+/**
+ * Give chains to the driver, in any order; it sees all of them at once, when the queue is left or the poll has ended.
+ * @param written  for each, bytes written from the start of its writable part
+ * @param sum      payload in all, for the counters
+ */
+void vdev_queue_give(struct vdev_queue *q, const struct virtq_chain *chains,
+                     const uint32_t *written, uint32_t n, const struct vdev_done *sum);
+/** Put the last @p n chains that were taken back as they were: they are taken again first. */
+void vdev_queue_put_back(struct vdev_queue *q, const struct virtq_chain *chains, uint32_t n);
+/** @} */
 
 /** Negotiated features. Constant from FEATURES_OK to reset. */
 int vdev_has(const struct vdev *v, unsigned bit);

@@ -71,6 +71,8 @@ struct vdev_queue {
 	uint8_t asking;          /* it may wait for a translation, unless told since */
 	struct vdev_owner owner; /* control, while not started */
 	uint8_t owned;
+	uint8_t shared;   /* constant: others than the owner may be inside, see vdev_queue_enter() */
+	uint32_t entered; /* shared: somebody is */
 
 	/* Owner, on the path of requests. */
 	_Alignas(64) struct vdev *v;
@@ -89,6 +91,7 @@ struct vdev_queue {
 	uint8_t armed;
 	uint8_t pushed;  /* something is to be published */
 	uint8_t waiting; /* pop waits for a translation */
+	uint8_t supply;  /* chains are taken by the model, see vdev_queue_supply() */
 	uint8_t has_state;
 	uint32_t sync; /* posts whose end the call itself reports */
 	uint32_t index;
@@ -210,6 +213,9 @@ void queue_remap(struct vdev_queue *q);
 void queue_flush(struct vdev_queue *q);
 void queue_service(struct vdev_queue *q);
 void queue_serve_inline(struct vdev_queue *q);
+int queue_may_serve(struct vdev_queue *q);
+int queue_hold(struct vdev_queue *q);
+void queue_let_go(struct vdev_queue *q);
 
 /* state.c, load.c */
 enum { SECTION_PARTS = 1, SECTION_RINGS = 2, SECTION_CONFIG = 3, SECTION_MODEL = 4 };

@@ -18,6 +18,8 @@ static int check_model(const struct vdev_model *m)
 	    m->ops->size < offsetof(struct vdev_model_ops, poll) || m->ops->name == NULL ||
 	    m->ops->process == NULL)
 		return VIRTQ_EINVAL;
+	if (has_field(m, flags) && m->flags & ~(uint32_t)VDEV_MODEL_SHARED)
+		return VIRTQ_EINVAL;
 	if (m->nqueues > MAX_QUEUES || m->config_len > MAX_CONFIG ||
 	    (m->config_len != 0 && m->config == NULL))
 		return VIRTQ_EINVAL;
@@ -52,7 +54,7 @@ static const struct vdev_function_ops core_ops = {
 	.destroy = destroy,
 };
 
-static void init_queue(struct vdev *v, uint32_t i)
+static void init_queue(struct vdev *v, uint32_t i, const struct vdev_model *m)
 {
 	struct vdev_queue *q = &v->queues[i];
 
@@ -61,6 +63,7 @@ static void init_queue(struct vdev *v, uint32_t i)
 	q->model = v->model;
 	q->index = i;
 	q->enabled = 1;
+	q->shared = has_field(m, flags) && m->flags & VDEV_MODEL_SHARED;
 }
 
 static void init_config(struct vdev *v, uint8_t *at, const struct vdev_model *m)
@@ -115,7 +118,7 @@ int vdev_new(struct vdev **out, const struct vdev_env *env, const struct vdev_mo
 	v->max_chain = m->max_chain;
 	v->queues = (struct vdev_queue *)((uint8_t *)v + queues);
 	for (uint32_t i = 0; i < v->nqueues; i++)
-		init_queue(v, i);
+		init_queue(v, i, m);
 	init_config(v, (uint8_t *)(v->queues + v->nqueues), m);
 	*out = v;
 	return 0;

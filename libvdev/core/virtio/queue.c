@@ -124,6 +124,7 @@ int queue_begin(struct vdev_queue *q)
 	q->armed = 1; /* a fresh ring asks for notifications */
 	q->pushed = 0;
 	q->waiting = 0;
+	q->supply = 0;
 	if (q->ops->queue_start != NULL && (rc = q->ops->queue_start(q->model, q)) < 0)
 		goto ring;
 	q->live = 1;

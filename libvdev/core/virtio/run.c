@@ -190,7 +190,8 @@ static int still_stalled(struct vdev_queue *q)
 	return q->stalled;
 }
 
-static int may_serve(struct vdev_queue *q)
+/* Whether chains may be popped. */
+int queue_may_serve(struct vdev_queue *q)
 {
 	if (unlikely(q->todo & POST_HOLDS))
 		return queue_replays(q);
@@ -205,7 +206,7 @@ static int arm(struct vdev_queue *q)
 
 	if (q->ops->arm != NULL && q->ops->arm(q->model, q) > 0)
 		return 1;
-	if (!may_serve(q) || q->waiting)
+	if (!queue_may_serve(q) || q->waiting || q->supply)
 		return 0;
 	rc = virtq_dev_arm(&q->vq);
 	if (rc == 0)
@@ -245,7 +246,7 @@ static int run(struct vdev_queue *q, unsigned flags)
 	if (unlikely(!q->live))
 		return load_relaxed(&q->posted) != 0;
 	q->waiting = 0;
-	if (may_serve(q)) {
+	if (!q->supply && queue_may_serve(q)) {
 		/* A short burst emptied the ring, most likely: arm() or the next run looks again. */
 		while (i < RUN_BURSTS) {
 			int n = burst(q);
@@ -266,6 +267,27 @@ static int run(struct vdev_queue *q, unsigned flags)
 	return i != 0 && !q->stalled;
 }
 
+/* One run at a time, by the owner; in a queue that is shared, also by whoever entered it. */
+int queue_hold(struct vdev_queue *q)
+{
+	if (unlikely(q->shared)) {
+		if (load_relaxed(&q->entered) != 0 ||
+		    __atomic_exchange_n(&q->entered, 1, __ATOMIC_ACQUIRE) != 0)
+			return 0;
+	} else if (q->running) {
+		return 0;
+	}
+	q->running = 1;
+	return 1;
+}
+
+void queue_let_go(struct vdev_queue *q)
+{
+	q->running = 0;
+	if (unlikely(q->shared))
+		store_release(&q->entered, 0);
+}
+
 int vdev_queue_run(struct vdev *v, unsigned index, unsigned flags)
 {
 	struct vdev_queue *q;
@@ -274,26 +296,24 @@ int vdev_queue_run(struct vdev *v, unsigned index, unsigned flags)
 	if (index >= v->nqueues)
 		return 0;
 	q = &v->queues[index];
-	if (unlikely(q->running)) {
-		/* From inside a callback of this very run: it goes round once more. */
-		q->again = 1;
-		return 0;
+	if (unlikely(!queue_hold(q))) {
+		/* From inside a callback of this very run: it goes round once more. Or somebody else is in it. */
+		store_relaxed(&q->again, 1);
+		return q->shared;
 	}
-	q->running = 1;
-	q->again = 0;
-	more = run(q, flags);
-	q->running = 0;
-	return more || q->again;
+	store_relaxed(&q->again, 0);
+	more = run(q, flags) || load_relaxed(&q->again);
+	queue_let_go(q);
+	return more;
 }
 
 /* Only what control asked for, and completions; no new requests. */
 void queue_service(struct vdev_queue *q)
 {
-	if (q->running)
+	if (!queue_hold(q))
 		return;
-	q->running = 1;
 	(void)settle(q);
-	q->running = 0;
+	queue_let_go(q);
 }
 
 /* A queue without an owner is served by whoever tells of work. Bounded, in case the driver never stops. */

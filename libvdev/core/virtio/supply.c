@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Queues whose chains are a supply of buffers: taken when there is something to put into them, by whoever has it. */
+#include "core.h"
+
+void vdev_queue_supply(struct vdev_queue *q)
+{
+	q->supply = 1;
+}
+
+int vdev_queue_enter(struct vdev_queue *q)
+{
+	/* What control has asked for comes first: the owner must not find somebody in the queue each time. */
+	if (unlikely(load_relaxed(&q->posted) & ~(uint32_t)POST_WAKE) || !queue_hold(q))
+		return 0;
+	if (likely(q->live))
+		return 1;
+	queue_let_go(q);
+	return VIRTQ_ECANCELED;
+}
+
+void vdev_queue_leave(struct vdev_queue *q)
+{
+	queue_flush(q);
+	queue_let_go(q);
+}
+
+/* There is nothing to take. Ask to be told, and look again. */
+static rare int none(struct vdev_queue *q, int rc, struct virtq_chain *chains, uint32_t max,
+                     struct virtq_iov *iov, uint32_t niov)
+{
+	if (rc == 0 && !q->armed) {
+		rc = virtq_dev_arm(&q->vq);
+		if (rc == 0) {
+			q->armed = 1;
+		} else if (rc == 1) {
+			virtq_dev_disarm(&q->vq);
+			rc = virtq_dev_pop(&q->vq, chains, max, iov, niov);
+		}
+	}
+	if (rc == VIRTQ_EAGAIN) {
+		q->waiting = 1;
+		return 0;
+	}
+	if (rc == VIRTQ_EBROKEN)
+		queue_broke(q, NULL);
+	return rc;
+}
+
+int vdev_queue_take(struct vdev_queue *q, struct virtq_chain *chains, uint32_t max,
+                    struct virtq_iov *iov, uint32_t niov)
+{
+	int n;
+
+	if (unlikely(!queue_may_serve(q)))
+		return VIRTQ_ECANCELED;
+	n = virtq_dev_pop(&q->vq, chains, max, iov, niov);
+	if (unlikely(n <= 0)) {
+		n = none(q, n, chains, max, iov, niov);
+		if (n <= 0)
+			return n;
+	}
+	if (unlikely(q->armed)) {
+		q->armed = 0;
+		virtq_dev_disarm(&q->vq);
+	}
+	return n;
+}
+
+void vdev_queue_give(struct vdev_queue *q, const struct virtq_chain *chains,
+                     const uint32_t *written, uint32_t n, const struct vdev_done *sum)
+{
+	count(&q->n.bursts, 1);
+	count(&q->n.requests, n);
+	count(&q->n.read_bytes, sum->read_bytes);
+	if (unlikely(sum->error != 0))
+		count(&q->n.errors, sum->error);
+	if (unlikely(virtq_dev_push(&q->vq, chains, written, n) == VIRTQ_EINVAL))
+		core_log(q->v, VDEV_LOG_ERROR, VIRTQ_EINVAL, (int)q->index, chains->id, n,
+		         "the model gave chains that are not out, or wrote more than there is room for");
+	q->pushed = 1;
+}
+
+void vdev_queue_put_back(struct vdev_queue *q, const struct virtq_chain *chains, uint32_t n)
+{
+	if (n == 0 || virtq_dev_unpop(&q->vq, chains, n) == 0)
+		return;
+	/* A queue that broke meanwhile takes nothing back: these are over. */
+	for (uint32_t i = 0; i < n; i++)
+		if (virtq_dev_release(&q->vq, &chains[i], 1) < 0)
+			core_log(q->v, VDEV_LOG_ERROR, VIRTQ_EINVAL, (int)q->index, chains[i].id, 0,
+			         "the model put a chain back that is not out");
+	virtq_dev_break(&q->vq, chains->id);
+	queue_broke(q, "chains can't be given back");
+}
