@@ -54,6 +54,11 @@
 #define file_op_step                vdev__file_op_step
 #define file_step_run               vdev__file_step_run
 #define file_sync_ops               vdev__file_sync_ops
+#define frame_cursor_init           vdev__frame_cursor_init
+#define frame_cursor_pieces         vdev__frame_cursor_pieces
+#define frame_cursor_read           vdev__frame_cursor_read
+#define frame_fits_gso              vdev__frame_fits_gso
+#define frame_read                  vdev__frame_read
 #define front_area_close            vdev__front_area_close
 #define front_channel_close         vdev__front_channel_close
 #define front_channel_open          vdev__front_channel_open

@@ -187,6 +187,15 @@ struct vdev_netif_channel {
 	struct vdev_netif *netif;
 };
 
+/**
+ * Whether what a frame says is left to be done to it (vdev_frame.offload) makes sense, as whoever makes frames from what a
+ * guest wrote must find out first: flags, gso_type, gso_size and the positions go together and lie inside the frame
+ * (5.1.6.2.2, net/tx-packets/D8, D10, D11). hdr_len is not looked at, flags that are not known are ignored. Does not read
+ * the frame's bytes: that the headers are what gso_type says is found out when something is done by it. Any thread.
+ * @return 0, VIRTQ_EPROTO (it doesn't: drop the frame), VIRTQ_EINVAL (the length can't be a frame's)
+ */
+VIRTQ_MUST_CHECK int vdev_net_offload_check(const struct vdev_frame *f);
+
 /** Destroy a netif. NULL is fine. */
 void vdev_netif_free(struct vdev_netif *n);
 
