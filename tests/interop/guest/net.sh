@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# shellcheck shell=sh
+#
+# What a test guest does with a virtio network device (init sources this): the steps that the
+# kernel argument vd.steps=STEP[,STEP...] names, in that order; a step is a function step_NAME, and
+# words behind it are separated by colons. Host number vd.ip=N has the addresses 10.9.0.N and
+# fd09::N; vd.peer=M is the other one.
+
+# wait_up NAME: until the interface is there and has a link
+wait_up()
+{
+	waited=0
+	until [ "$(cat "/sys/class/net/$1/carrier" 2>/dev/null)" = 1 ]; do
+		waited=$((waited + 1))
+		[ $waited -lt 300 ] || fail "$1 has no link"
+		[ ! -e "/sys/class/net/$1" ] || ip link set "$1" up
+		sleep 0.1
+	done
+}
+
+# eth_counter NAME: one of the interface's statistics
+eth_counter()
+{
+	cat "/sys/class/net/eth0/statistics/$1"
+}
+
+net_bits()	# the features that were negotiated, as numbers
+{
+	sed 's/./&\n/g' "/sys/class/net/$1/device/features" |
+		awk '$0 == "1" {printf "%s%d", s, NR - 1; s = ","}'
+}
+
+# step_up: load the modules, give the interface its addresses, report what was negotiated
+step_up()
+{
+	for module in $(cat /modules/net-order); do
+		insmod "/modules/$module" || fail "insmod $module"
+	done
+	ip link set lo up
+	waited=0
+	until [ -e /sys/class/net/eth0 ]; do
+		waited=$((waited + 1))
+		[ $waited -lt 100 ] || fail "no virtio network device appeared"
+		sleep 0.1
+	done
+	# what is tested is not whether somebody else has the same address
+	echo 0 > /proc/sys/net/ipv6/conf/eth0/accept_dad
+	ip addr add "10.9.0.$net_ip/24" dev eth0 || fail "ip addr"
+	wait_up eth0
+	ip -6 addr add "fd09::$net_ip/64" dev eth0 || fail "ip -6 addr"
+	bits=$(net_bits eth0)
+	case ,$bits, in
+	*,34,*) ring=packed ;;
+	*) ring=split ;;
+	esac
+	say "net ring=$ring queues=$(find /sys/class/net/eth0/queues/ -name 'rx-*' | wc -l)" \
+		"mtu=$(cat /sys/class/net/eth0/mtu) mac=$(cat /sys/class/net/eth0/address)" \
+		"features=$bits"
+}
+
+# step_peer: until the other one answers, for it may start later
+step_peer()
+{
+	waited=0
+	until ping -c 1 -W 1 "10.9.0.$net_peer" > /tmp/ping 2>&1; do
+		waited=$((waited + 1))
+		[ $waited -lt 60 ] || { cat /tmp/ping; fail "10.9.0.$net_peer does not answer"; }
+	done
+}
+
+# step_ping[:SIZE[:COUNT]]: not one may get lost; also longer ones than a frame
+step_ping()
+{
+	for address in "10.9.0.$net_peer" "fd09::$net_peer"; do
+		ping -c "${2:-5}" -A -W 5 -s "${1:-56}" "$address" > /tmp/ping 2>&1 ||
+			{ cat /tmp/ping; fail "ping $address"; }
+		say "ping address=$address size=${1:-56}" \
+			"$(sed -n 's/^\([0-9]*\) packets transmitted, \([0-9]*\) .*/sent=\1 received=\2/p' /tmp/ping)"
+	done
+}
+
+# step_serve:MIB...: serve as many MiB as a file each
+step_serve()
+{
+	mkdir -p /www/cgi-bin
+	for mib in "$@"; do
+		payload_bytes /payload "$mib" $((mib << 20)) > "/www/$mib" || fail "no room for $mib MiB"
+	done
+	printf '#!/bin/sh\n: > /tmp/over\nprintf "Content-type: text/plain\\r\\n\\r\\nbye\\n"\n' \
+		> /www/cgi-bin/over
+	chmod 755 /www/cgi-bin/over
+	httpd -p 80 -h /www || fail "httpd"
+}
+
+# fetch URL: to standard output; the other one's server may not be there yet, or the daemon between
+# is just gone
+fetch()
+{
+	waited=0
+	until wget -q -O - "$1" 2>/tmp/wget; do
+		waited=$((waited + 1))
+		[ $waited -lt 60 ] || { cat /tmp/wget; return 1; }
+		sleep 0.5
+	done
+}
+
+fetch_from()	# ADDRESS MIB
+{
+	t0=$(uptime_cs)
+	sum=$(fetch "http://$1/$2" | sha256sum)
+	say "fetch from=$1 mib=$2 sha256=${sum%% *} cs=$(($(uptime_cs) - t0))"
+}
+
+# step_fetch4:MIB and step_fetch6:MIB: the other one's file
+step_fetch4()
+{
+	fetch_from "10.9.0.$net_peer" "$1"
+}
+
+step_fetch6()
+{
+	fetch_from "[fd09::$net_peer]" "$1"
+}
+
+# step_over: tell the other one, and go on when it has told too
+step_over()
+{
+	fetch "http://10.9.0.$net_peer/cgi-bin/over" > /tmp/bye || fail "the other one is gone"
+	waited=0
+	until [ -e /tmp/over ]; do
+		waited=$((waited + 1))
+		[ $waited -lt 900 ] || fail "the other one does not come to its end"
+		sleep 0.1
+	done
+	sleep 0.5	# my last answer has yet to get there
+}
+
+# step_counters: what the kernel has counted, and what it found wrong
+step_counters()
+{
+	say "counters rx_packets=$(eth_counter rx_packets) tx_packets=$(eth_counter tx_packets)" \
+		"rx_bytes=$(eth_counter rx_bytes) tx_bytes=$(eth_counter tx_bytes)" \
+		"rx_errors=$(eth_counter rx_errors) tx_errors=$(eth_counter tx_errors)" \
+		"rx_frame_errors=$(eth_counter rx_frame_errors)" \
+		"rx_length_errors=$(eth_counter rx_length_errors)"
+	# lines of names and values in turn; and for version 6 a name and a value each
+	say "wrong $(awk '
+		/InCsumErrors|InErrs|InHdrErrors/ {split($0, names); getline
+			for (i = 2; i <= NF; i++) if (names[i] ~ /InCsumErrors|InErrs|InHdrErrors/) n += $i}
+		END {print "inet=" n + 0}' /proc/net/snmp)" \
+		"$(awk '/InCsumErrors|InHdrErrors/ {n += $2} END {print "inet6=" n + 0}' /proc/net/snmp6)"
+	say "interrupts $(awk '/virtio.*(input|output)|virtio-uml/ {
+		n = 0
+		for (i = 2; $i ~ /^[0-9]+$/; i++) n += $i
+		sub(/.*-/, "", $NF)
+		printf "%s=%d ", $NF, n
+	}' /proc/interrupts)"
+	bad=$(dmesg | grep -E 'virtio_net.*(bad|bogus|error)|hw csum failure|NETDEV WATCHDOG|WARNING:')
+	[ -z "$bad" ] || { echo "$bad"; fail "the kernel complains about the network device"; }
+}
+
+# step_wait:SECONDS
+step_wait()
+{
+	sleep "$1"
+}
+
+net_main()
+{
+	net_ip=$(argument vd.ip 1)
+	net_peer=$(argument vd.peer 2)
+	for step in $(argument vd.steps up | tr , ' '); do
+		# shellcheck disable=SC2046
+		set -- $(echo "$step" | tr : ' ')
+		name=step_$1
+		shift
+		"$name" "$@"
+	done
+}
