@@ -363,6 +363,16 @@ static void event_get(const uint8_t *p, uint16_t *place_wrap, uint16_t *flags)
 	*flags = (uint16_t)(v >> 16);
 }
 
+void raw_offer_one(struct ring *r, uint16_t id, uint64_t addr, uint32_t len, uint16_t flags)
+{
+	if (r->packed) {
+		raw_packed_offer(r, addr, len, id, flags);
+	} else {
+		raw_desc(r, id, addr, len, flags, 0);
+		raw_offer(r, id);
+	}
+}
+
 void raw_driver_event(struct ring *r, uint16_t place_wrap, uint16_t flags)
 {
 	event_set(r->driver, place_wrap, flags);

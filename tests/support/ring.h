@@ -109,6 +109,8 @@ uint16_t packed_avail(int wrap);
 uint16_t packed_used(int wrap);
 /* The next descriptor of the lap, made available at once; flags without AVAIL and USED. */
 void raw_packed_offer(struct ring *r, uint64_t addr, uint32_t len, uint16_t id, uint16_t flags);
+/* A chain of one descriptor in either layout, made available at once; in a split ring its descriptor is number id. */
+void raw_offer_one(struct ring *r, uint16_t id, uint64_t addr, uint32_t len, uint16_t flags);
 void raw_driver_event(struct ring *r, uint16_t place_wrap, uint16_t flags);
 void raw_device_event(const struct ring *r, uint16_t *place_wrap, uint16_t *flags);
 void raw_driver_event_get(const struct ring *r, uint16_t *place_wrap, uint16_t *flags);

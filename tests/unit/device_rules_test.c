@@ -33,16 +33,6 @@ static void tear_down(void)
 	guest_fini(&guest);
 }
 
-static void offer(uint16_t id, uint64_t addr, uint32_t len, uint16_t flags)
-{
-	if (ring.packed) {
-		raw_packed_offer(&ring, addr, len, id, flags);
-	} else {
-		raw_desc(&ring, id, addr, len, flags, 0);
-		raw_offer(&ring, id);
-	}
-}
-
 static int pop(uint32_t max)
 {
 	return virtq_dev_pop(&ring.dev, chains, max, ring.iov, ring.niov);
@@ -51,7 +41,7 @@ static int pop(uint32_t max)
 static void pop_fresh(uint32_t n)
 {
 	for (uint16_t id = 0; id < n; id++)
-		offer(id, BUF, 16, 0);
+		raw_offer_one(&ring, id, BUF, 16, 0);
 	ck_assert_int_eq(pop(n), (int)n);
 }
 
@@ -131,7 +121,7 @@ static void offer_many(uint16_t id, uint64_t addr, uint32_t len)
 	for (uint32_t i = 0; i < MANY; i++)
 		raw_table(&ring, TABLE, i, addr, len, i < MANY - 1 ? VIRTQ_DESC_NEXT : 0,
 		          (uint16_t)(i + 1));
-	offer(id, TABLE, MANY * VIRTQ_DESC_BYTES, VIRTQ_DESC_INDIRECT);
+	raw_offer_one(&ring, id, TABLE, MANY * VIRTQ_DESC_BYTES, VIRTQ_DESC_INDIRECT);
 }
 
 /* A chain of more pieces than whoever pops was told to have room for, and the first one at that. */
@@ -189,8 +179,8 @@ END_TEST
 START_TEST(what_was_seen_stays)
 {
 	set_up(0, VIRTQ_F_VERSION_1);
-	offer(0, BUF, 16, 0);
-	offer(1, BUF, 16, 0);
+	raw_offer_one(&ring, 0, BUF, 16, 0);
+	raw_offer_one(&ring, 1, BUF, 16, 0);
 	ck_assert_int_eq(pop(1), 1);
 	ck_assert_int_eq(virtq_dev_push(&ring.dev, chains, none, 1), 0);
 	raw_avail_idx(&ring, 99);

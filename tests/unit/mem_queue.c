@@ -94,14 +94,7 @@ static void tear_down(void)
 
 static void offer(uint64_t addr, uint32_t len, uint16_t flags)
 {
-	uint16_t id = (uint16_t)(offered++ % SIZE);
-
-	if (ring.packed) {
-		raw_packed_offer(&ring, addr, len, id, flags);
-	} else {
-		raw_desc(&ring, id, addr, len, flags, 0);
-		raw_offer(&ring, id);
-	}
+	raw_offer_one(&ring, (uint16_t)(offered++ % SIZE), addr, len, flags);
 }
 
 static int pop(struct virtq_chain *c)

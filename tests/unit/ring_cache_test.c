@@ -69,16 +69,6 @@ static void tear_down(void)
 	guest_fini(&guest);
 }
 
-static void offer(uint16_t id, uint64_t addr, uint32_t len, uint16_t flags)
-{
-	if (ring.packed) {
-		raw_packed_offer(&ring, addr, len, id, flags);
-	} else {
-		raw_desc(&ring, id, addr, len, flags, 0);
-		raw_offer(&ring, id);
-	}
-}
-
 static void pop(struct virtq_chain *c, uint16_t id, uint32_t nread)
 {
 	ck_assert_int_eq(virtq_dev_pop(&ring.dev, c, 1, ring.iov, ring.niov), 1);
@@ -117,7 +107,7 @@ START_TEST(direct_descriptors)
 	for (unsigned n = 0; n < LAPS * SIZE; n++) {
 		const uint16_t id = (uint16_t)(n * 3 % SIZE);
 
-		offer(id, 0x8000 + 64 * n, 16 + n, VIRTQ_DESC_WRITE);
+		raw_offer_one(&ring, id, 0x8000 + 64 * n, 16 + n, VIRTQ_DESC_WRITE);
 		ck_assert_int_eq(virtq_dev_arm(&ring.dev), 1);
 		pop(&c, id, 0);
 		ck_assert_ptr_eq(c.iov[0].base, cache + 0x8000 + 64 * n);
@@ -145,7 +135,7 @@ START_TEST(indirect_tables)
 			          (uint16_t)((k + 1 < TABLE && !ring.packed ? VIRTQ_DESC_NEXT : 0) |
 			                     (k + 1 == TABLE ? VIRTQ_DESC_WRITE : 0)),
 			          (uint16_t)(ring.packed ? 0 : k + 1));
-		offer(id, table, TABLE * VIRTQ_DESC_BYTES, VIRTQ_DESC_INDIRECT);
+		raw_offer_one(&ring, id, table, TABLE * VIRTQ_DESC_BYTES, VIRTQ_DESC_INDIRECT);
 		pop(&c, id, TABLE - 1);
 		for (uint32_t k = 0; k < TABLE; k++) {
 			ck_assert_ptr_eq(c.iov[k].base, cache + data + 16 * k);
@@ -165,7 +155,7 @@ START_TEST(a_table_over_the_end)
 
 	set_up(_i & 1);
 	raw_table(&ring, MEMORY - 16, 0, 0x8000, 16, VIRTQ_DESC_NEXT, 1);
-	offer(0, MEMORY - 16, 2 * VIRTQ_DESC_BYTES, VIRTQ_DESC_INDIRECT);
+	raw_offer_one(&ring, 0, MEMORY - 16, 2 * VIRTQ_DESC_BYTES, VIRTQ_DESC_INDIRECT);
 	ck_assert_int_eq(virtq_dev_pop(&ring.dev, &c, 1, ring.iov, ring.niov), VIRTQ_EBROKEN);
 	ck_assert_int_eq(virtq_dev_fault(&ring.dev, &fault), 1);
 	ck_assert_uint_eq(fault.reason, VIRTQ_FAULT_ADDRESS);
