@@ -231,7 +231,8 @@ VIRTQ_MUST_CHECK int vdev_driver_queue_reset(struct vdev_driver_queue *q);
 
 /**
  * Suspend the device and wait until it is (SUSPEND, section 3.4). Meanwhile nothing is notified and
- * the caller adds no buffers; a kick that another thread has begun may still arrive, so owners of queues stop first. Phase RUNNING, or SUSPENDED after VIRTQ_EAGAIN.
+ * the caller adds no buffers; a kick that another thread has begun may still arrive, so owners of
+ * queues stop first. Phase RUNNING, or SUSPENDED after VIRTQ_EAGAIN.
  * @return 0, VIRTQ_EAGAIN, VIRTQ_ENOTSUP: not negotiated, VIRTQ_EBROKEN: the device wants a reset
  *         instead, VIRTQ_EINVAL, VIRTQ_EIO
  */

@@ -74,10 +74,10 @@ struct vdev_queue_setup {
 	uint32_t reserved;
 	uint64_t used_log; /**< with VDEV_QUEUE_USED_LOG */
 	/**
-	 * Where requests in flight are noted (virtq_inflight_config.region), or NULL. It must stay until the queue
-	 * has stopped or was reset; requests that it lists are served first. The
-	 * queue's own reset clears it. After a reset of the device, or to start a stopped queue elsewhere,
-	 * whoever keeps it does so (virtq_inflight_clear()).
+	 * Where requests in flight are noted (virtq_inflight_config.region), or NULL. It must stay
+	 * until the queue has stopped or was reset; requests that it lists are served first. The
+	 * queue's own reset clears it. After a reset of the device, or to start a stopped queue
+	 * elsewhere, whoever keeps it does so (virtq_inflight_clear()).
 	 */
 	void *inflight;
 	size_t inflight_bytes;
