@@ -270,7 +270,7 @@ static void inflight(struct fuzz *z)
 		uint64_t word = take_number(&z->in);
 
 		/* What a back-end notes, and where the next one begins. */
-		z->strange = z->scribbled = 1;
+		z->strange = z->tainted = 1;
 		HOLDS(pwrite(area, &word, sizeof(word), (how >> 1) % 24 * 2 + (how & 64 ? AREA / 2 : 0)) ==
 		      8);
 	} else {
@@ -288,7 +288,7 @@ static int connect_pair(struct fuzz *z)
 	z->b.sock = pair[1];
 	z->b.channel = -1;
 	z->b.agreed = 0;
-	z->strange = z->scribbled;
+	z->strange = z->tainted;
 	return pair[0];
 }
 
@@ -324,7 +324,7 @@ static void reconnect(struct fuzz *z)
 	if (rc == VIRTQ_EAGAIN || rc == VIRTQ_EBUSY || rc == VIRTQ_EFAULT)
 		z->strange = 1;
 	HOLDS((rc == 0) == vdev_vhost_front_alive(z->f));
-	z->scribbled |= rc == 0 && z->strange;
+	z->tainted |= rc == 0 && z->strange;
 	for (unsigned i = 0; i < QUEUES; i++) {
 		struct virtq_state s;
 
@@ -342,7 +342,7 @@ static void scribble(struct fuzz *z)
 	uint32_t at = take16(&z->in) % (QUEUES * RING_AREA);
 
 	mem[0][at] = take8(&z->in);
-	z->strange = z->scribbled = 1;
+	z->strange = z->tainted = 1;
 }
 
 static void step(struct fuzz *z)
@@ -501,7 +501,7 @@ static void begin(struct fuzz *z, int fd)
 		close(fd);
 		return;
 	}
-	z->scribbled |= z->strange;
+	z->tainted |= z->strange;
 	vdev_vhost_front_task(z->f, &z->task);
 	HOLDS(vdev_vhost_front_set_table(z->f, z->table, 1) == 0);
 	if (z->how & HOW_BARE)

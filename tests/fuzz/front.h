@@ -48,8 +48,8 @@ struct fuzz {
 	struct back b;
 	struct queue q[QUEUES];
 	struct virtq_features features; /* accepted */
-	int strange;   /* something was said or done that an honest back-end does not */
-	int scribbled; /* into rings, or what is noted of requests in flight; or a lie was agreed to */
+	int strange; /* something was said or done that an honest back-end does not */
+	int tainted; /* for good: rings or notes of requests were scribbled into, or a lie agreed to */
 	unsigned lie_in; /* answers until the lie, 0: none is planned */
 	uint8_t lie;
 	struct virtq_xlat table[2];
