@@ -62,8 +62,8 @@ static inline void run_begin(struct run *r, struct virtq_chain *c, struct virtq_
 /* Whether a descriptor may come whose flags are others: it is the first writable one, and has no flags but NEXT. */
 static inline int run_turn(struct run *r, struct virtq_chain *c, unsigned flags)
 {
-	if (unlikely((flags | VIRTQ_DESC_NEXT) != (VIRTQ_DESC_NEXT | VIRTQ_DESC_WRITE)) ||
-	    unlikely(r->flags != VIRTQ_DESC_NEXT))
+	/* In the writable part a descriptor with other flags lacks WRITE. */
+	if (unlikely((flags | VIRTQ_DESC_NEXT) != (VIRTQ_DESC_NEXT | VIRTQ_DESC_WRITE)))
 		return 0;
 	r->flags = VIRTQ_DESC_NEXT | VIRTQ_DESC_WRITE;
 	c->nread = (uint32_t)(r->iov - c->iov);
