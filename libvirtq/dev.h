@@ -190,6 +190,13 @@ struct next {
 	uint8_t several; /* chains of several descriptors were met */
 };
 
+static inline void next_init(struct next *next, const struct virtq_dev *vq)
+{
+	next->table = NULL;
+	next->begun = 0;
+	next->several = vq->several;
+}
+
 /* Begin to walk another chain. */
 static inline void walk_begin(struct walk *w)
 {

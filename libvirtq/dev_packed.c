@@ -261,9 +261,7 @@ static uint32_t plain_room(const struct virtq_dev *vq, uint32_t n)
 		n = end;
 	return n < left ? n : left;
 }
-#endif
 
-#ifdef DEV_BURSTS
 /*
  * Pop what can go a short way: chains of one descriptor, then those of several. Where next->begun is set, before or
  * afterwards, next and w are how the next chain goes on.
@@ -271,7 +269,7 @@ static uint32_t plain_room(const struct virtq_dev *vq, uint32_t n)
 static uint32_t pop_bursts(struct walk *w, struct virtq_chain *chains, uint32_t max,
                            struct next *next)
 {
-	uint32_t room = plain_room(w->vq, max < w->left ? max : w->left), n = 0, more;
+	uint32_t room = plain_room(w->vq, max < w->left ? max : w->left), n = 0;
 
 	if (next->begun) {
 		/* A burst of chains of one descriptor has met something else. */
@@ -287,12 +285,7 @@ static uint32_t pop_bursts(struct walk *w, struct virtq_chain *chains, uint32_t 
 	next->begun = 1;
 	if (next->err != 0 || !dev_bursts(w->vq))
 		return n;
-	next->several |= (next->d.flags & (VIRTQ_DESC_NEXT | VIRTQ_DESC_INDIRECT)) != 0;
-	if (!next->several)
-		return n;
-	more = pop_short(w, &chains[n], max - n, next);
-	next->begun = more < max - n;
-	return n + more;
+	return pop_several(w, chains, n, max, next);
 }
 #else
 #define pop_bursts(w, chains, max, next) (next_load((w)->vq, next), (next)->begun = 1, 0u)
@@ -342,10 +335,8 @@ int packed_pop(struct virtq_dev *vq, struct virtq_chain *chains, uint32_t max,
 	uint32_t n = 0;
 
 	next.head = 0xffff;
-	next.table = NULL;
-	next.begun = next.several = 0;
+	next_init(&next, vq);
 #ifdef DEV_BURSTS
-	next.several = vq->several;
 	if (!vq->several) {
 		uint32_t room = plain_room(vq, max < niov ? max : niov);
 

@@ -239,6 +239,26 @@ static inline void run_leave(const struct run *r, const struct virtq_chain *c, s
 	next->err = run_check(r);
 }
 
+NOINLINE uint32_t pop_short(struct walk *w, struct virtq_chain *chains, uint32_t n,
+                            struct next *next);
+
+/*
+ * Once n of at most max chains were popped, go on the short way where chains of several descriptors were met. Returns
+ * how many it makes; next is how the next chain begins, and where next->begun is left set, w and it are how it goes on.
+ */
+static inline uint32_t pop_several(struct walk *w, struct virtq_chain *chains, uint32_t n,
+                                   uint32_t max, struct next *next)
+{
+	uint32_t more;
+
+	next->several |= (next->d.flags & (VIRTQ_DESC_NEXT | VIRTQ_DESC_INDIRECT)) != 0;
+	if (!next->several)
+		return n;
+	more = pop_short(w, &chains[n], max - n, next);
+	next->begun = more < max - n;
+	return n + more;
+}
+
 #endif
 
 #endif

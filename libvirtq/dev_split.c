@@ -251,9 +251,7 @@ static uint32_t plain_room(const struct virtq_dev *vq, uint32_t n)
 		return 0;
 	return n < end ? n : end;
 }
-#endif
 
-#ifdef DEV_BURSTS
 /*
  * Pop what can go a short way: chains of one descriptor, then those of several. Where next->begun is set, before or
  * afterwards, next and w are how the next chain goes on.
@@ -261,7 +259,7 @@ static uint32_t plain_room(const struct virtq_dev *vq, uint32_t n)
 static uint32_t pop_bursts(struct walk *w, struct virtq_chain *chains, uint32_t max,
                            struct next *next)
 {
-	uint32_t room = plain_room(w->vq, max), most = room < w->left ? room : w->left, n = 0, more;
+	uint32_t room = plain_room(w->vq, max), most = room < w->left ? room : w->left, n = 0;
 
 	if (next->begun) {
 		/* A burst of chains of one descriptor has met something else. */
@@ -277,12 +275,7 @@ static uint32_t pop_bursts(struct walk *w, struct virtq_chain *chains, uint32_t 
 	next->begun = 1;
 	if (n == room || next->err != 0)
 		return n;
-	next->several |= (next->d.flags & (VIRTQ_DESC_NEXT | VIRTQ_DESC_INDIRECT)) != 0;
-	if (!next->several)
-		return n;
-	more = pop_short(w, &chains[n], room - n, next);
-	next->begun = more < room - n;
-	return n + more;
+	return pop_several(w, chains, n, room, next);
 }
 #else
 #define pop_bursts(w, chains, max, next) (next_load((w)->vq, next), (next)->begun = 1, 0u)
@@ -330,10 +323,8 @@ int split_pop(struct virtq_dev *vq, struct virtq_chain *chains, uint32_t max, st
 		return ready;
 	if (max > (uint32_t)ready)
 		max = (uint32_t)ready;
-	next.table = NULL;
-	next.begun = next.several = 0;
+	next_init(&next, vq);
 #ifdef DEV_BURSTS
-	next.several = vq->several;
 	if (!vq->several) {
 		uint32_t room = plain_room(vq, max < niov ? max : niov);
 
