@@ -125,6 +125,16 @@
 #define section_end                 vdev__section_end
 #define section_finished            vdev__section_finished
 #define section_next                vdev__section_next
+#define simple_channel_add          vdev__simple_channel_add
+#define simple_channel_new          vdev__simple_channel_new
+#define simple_close                vdev__simple_close
+#define simple_counters             vdev__simple_counters
+#define simple_destroy              vdev__simple_destroy
+#define simple_forget               vdev__simple_forget
+#define simple_info                 vdev__simple_info
+#define simple_new                  vdev__simple_new
+#define simple_no_sink              vdev__simple_no_sink
+#define simple_open                 vdev__simple_open
 #define status_reset                vdev__status_reset
 #define status_suspended            vdev__status_suspended
 #define suspend_begin               vdev__suspend_begin

@@ -132,6 +132,18 @@ struct vdev_net_sink {
 /** Which way a channel's frames go. */
 enum vdev_net_way { VDEV_NET_SEND, VDEV_NET_RECEIVE };
 
+/** What went through a netif. All of them frames, if not bytes. */
+struct vdev_netif_counters {
+	uint64_t sent; /**< taken by send, and not dropped */
+	uint64_t sent_bytes;
+	uint64_t send_dropped; /**< taken by send, and lost */
+	uint64_t not_taken;    /**< given to send and not taken, counted each time */
+	uint64_t received;     /**< given to the device: by receive, or taken by the sink */
+	uint64_t received_bytes;
+	uint64_t receive_dropped; /**< came in, and were lost on the way to the device */
+	uint64_t reserved[5];
+};
+
 struct vdev_netif;
 struct vdev_netif_channel;
 
@@ -175,6 +187,8 @@ struct vdev_netif_ops {
 	void (*set_pairs)(struct vdev_netif *n, uint32_t pairs);
 	/** All channels are closed, and there is no sink. */
 	void (*destroy)(struct vdev_netif *n);
+	/** Any thread. NULL: it does not count. */
+	void (*counters)(struct vdev_netif *n, struct vdev_netif_counters *out);
 };
 
 /** A netif; first member of the back-end's own struct. */
@@ -198,6 +212,11 @@ VIRTQ_MUST_CHECK int vdev_net_offload_check(const struct vdev_frame *f);
 
 /** Destroy a netif. NULL is fine. */
 void vdev_netif_free(struct vdev_netif *n);
+/**
+ * What went through a netif since it was made. Any thread.
+ * @return 0, VIRTQ_EINVAL, VIRTQ_ENOTSUP (it does not count)
+ */
+VIRTQ_MUST_CHECK int vdev_netif_counters(struct vdev_netif *n, struct vdev_netif_counters *out);
 
 #ifdef __cplusplus
 }
