@@ -4,26 +4,20 @@
  * the other. The main thread talks with the front-end; each queue is served by a thread of the loop.
  */
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
-#include <string.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include <vdev/blk.h>
 #include <vdev/disk_file.h>
-#include <vdev/loop.h>
-#include <vdev/vhost_user.h>
 
+#include "daemon.h"
 #include "options.h"
 
 enum { MAX_THREADS = 64, URING_ENTRIES = 256, WORKERS = 4 };
 
-struct daemon {
+struct blk_daemon {
+	struct daemon base;
 	struct options opt;
-	struct vdev_env env;
-	int serving; /* from here on the library's log entries are shown */
-	int signals;
 	unsigned threads;
 	unsigned told; /* bit per kind of disk event that was shown */
 	struct vdev_engine *engines[MAX_THREADS];
@@ -31,18 +25,7 @@ struct daemon {
 	int locked;
 	struct vdev *blk;
 	struct vdev_vhost_user *vu;
-	struct vdev_loop *queues;
-	struct vdev_loop *control;
 };
-
-static void show(void *ctx, const struct vdev_log_entry *e)
-{
-	const struct daemon *d = ctx;
-
-	if (d->serving && e->level <= VDEV_LOG_INFO)
-		fprintf(stderr, "vhost-user-blk: %s: %s (queue %d, value %" PRIu64 ", error %d)\n",
-		        e->source, e->text, e->queue, e->value, e->error);
-}
 
 /* Something happened to the disk. Any thread. Each kind is told once, lest a guest fill the log. */
 static void disk_event(void *ctx, int event, int error)
@@ -51,7 +34,7 @@ static void disk_event(void *ctx, int event, int error)
 	                                   [VDEV_DISK_FULL] = "found no space for a write",
 	                                   [VDEV_DISK_GONE] = "is gone, or shorter than it was",
 	                                   [VDEV_DISK_FAILED] = "failed"};
-	struct daemon *d = ctx;
+	struct blk_daemon *d = ctx;
 	unsigned bit = 1u << event;
 
 	if (event < 0 || (size_t)event >= sizeof(what) / sizeof(what[0]) ||
@@ -60,48 +43,18 @@ static void disk_event(void *ctx, int event, int error)
 	fprintf(stderr, "vhost-user-blk: the disk %s (error %d)\n", what[event], error);
 }
 
-/* For on_bus() alone. */
-static struct vdev_vhost_user *guarded;
-
-/* A front-end that shortens its memory's file costs its connection, not this process. */
-static void on_bus(int sig, siginfo_t *info, void *context)
-{
-	(void)context;
-	if (!vdev_vhost_user_fault(guarded, info->si_addr))
-		signal(sig, SIG_DFL); /* the access is repeated, and ends the process */
-}
-
-static void guard(struct daemon *d)
-{
-	struct sigaction sa = {.sa_sigaction = on_bus, .sa_flags = SA_SIGINFO};
-
-	guarded = d->vu;
-	sigaction(SIGBUS, &sa, NULL);
-}
-
-/* One line about why the daemon can't start. */
-static int fail(const char *what, const char *name, int rc)
-{
-	const char *why = strerror(-rc);
-
-	if (rc == VIRTQ_EBUSY)
-		why = "in use by somebody else";
-	fprintf(stderr, "vhost-user-blk: %s %s: %s\n", what, name, why);
-	return 2;
-}
-
-static int open_engine(struct daemon *d, struct vdev_engine **out)
+static int open_engine(struct blk_daemon *d, struct vdev_engine **out)
 {
 	int rc = VIRTQ_ENOTSUP;
 
 	if (d->opt.engine != ENGINE_THREADS)
-		rc = vdev_engine_uring_new(out, &d->env, URING_ENTRIES);
+		rc = vdev_engine_uring_new(out, &d->base.env, URING_ENTRIES);
 	if (rc < 0 && d->opt.engine != ENGINE_URING)
-		rc = vdev_engine_threads_new(out, &d->env, WORKERS);
+		rc = vdev_engine_threads_new(out, &d->base.env, WORKERS);
 	return rc;
 }
 
-static int open_file(struct daemon *d)
+static int open_file(struct blk_daemon *d)
 {
 	struct vdev_disk_file_config cfg = {.size = sizeof(cfg), .path = d->opt.path, .fd = -1};
 	int rc;
@@ -116,14 +69,14 @@ static int open_file(struct daemon *d)
 	cfg.flags = (d->opt.readonly ? VDEV_DISK_FILE_READONLY : 0u) |
 	            (d->opt.direct ? VDEV_DISK_FILE_DIRECT : 0u) |
 	            (d->opt.engine == ENGINE_BEST ? VDEV_DISK_FILE_IN_PLACE : 0u);
-	return vdev_disk_file_new(&d->disk, &d->env, &cfg);
+	return vdev_disk_file_new(&d->disk, &d->base.env, &cfg);
 }
 
 /*
  * Open the disk, and hold it: a second daemon on the same image must not start. With --wait it may, and has requests wait
  * until the first one, or a write that it left to the kernel, has let go.
  */
-static int open_disk(struct daemon *d)
+static int open_disk(struct blk_daemon *d)
 {
 	const char *name = "disk";
 	int rc;
@@ -132,11 +85,11 @@ static int open_disk(struct daemon *d)
 		name = d->opt.path;
 		rc = open_file(d);
 	} else if (d->opt.disk == DISK_MEM) {
-		rc = vdev_disk_mem_new(&d->disk, &d->env, NULL, d->opt.bytes);
+		rc = vdev_disk_mem_new(&d->disk, &d->base.env, NULL, d->opt.bytes);
 	} else if (d->opt.disk == DISK_VOID) {
-		rc = vdev_disk_void_new(&d->disk, &d->env, d->opt.bytes);
+		rc = vdev_disk_void_new(&d->disk, &d->base.env, d->opt.bytes);
 	} else {
-		rc = vdev_disk_null_new(&d->disk, &d->env, d->opt.bytes);
+		rc = vdev_disk_null_new(&d->disk, &d->base.env, d->opt.bytes);
 	}
 	if (rc >= 0 && d->disk->ops->acquire != NULL) {
 		rc = d->disk->ops->acquire(d->disk);
@@ -146,10 +99,10 @@ static int open_disk(struct daemon *d)
 	}
 	if (rc >= 0)
 		d->disk->ops->on_event(d->disk, disk_event, d);
-	return rc < 0 ? fail("can't use", name, rc) : 0;
+	return rc < 0 ? daemon_fail(&d->base, "can't use", name, rc) : 0;
 }
 
-static int open_device(struct daemon *d)
+static int open_device(struct blk_daemon *d)
 {
 	struct vdev_blk_config blk = {.size = sizeof(blk),
 	                              .nqueues = d->opt.queues,
@@ -158,19 +111,19 @@ static int open_device(struct daemon *d)
 	                              .serial = "vdevkit"};
 	struct vdev_vhost_user_config vu = {
 		.size = sizeof(vu), .path = d->opt.socket, .fd = -1, .flags = VDEV_VHOST_USER_QUEUE_TASKS};
-	int rc = vdev_blk_new(&d->blk, &d->env, d->disk, &blk);
+	int rc = vdev_blk_new(&d->blk, &d->base.env, d->disk, &blk);
 
 	if (rc < 0)
-		return fail("can't make", "the device", rc);
-	rc = vdev_vhost_user_new(&d->vu, &d->env, d->blk, &vu);
+		return daemon_fail(&d->base, "can't make", "the device", rc);
+	rc = vdev_vhost_user_new(&d->vu, &d->base.env, d->blk, &vu);
 	if (rc < 0)
-		return fail("can't listen on", d->opt.socket, rc);
-	guard(d);
+		return daemon_fail(&d->base, "can't listen on", d->opt.socket, rc);
 	return 0;
 }
 
-static void print_counters(const struct daemon *d)
+static void print_counters(void *ctx)
 {
+	const struct blk_daemon *d = ctx;
 	struct vdev_counters sum = {0}, c;
 	struct vdev_vhost_user_iotlb tlb;
 	struct virtq_features f;
@@ -198,65 +151,17 @@ static void print_counters(const struct daemon *d)
 	fflush(stdout);
 }
 
-static int on_signal(void *ctx, unsigned flags)
+/* Queue q's thread, where its engine is too. */
+static unsigned thread_of(const void *ctx, unsigned q)
 {
-	struct daemon *d = ctx;
-	struct signalfd_siginfo s;
+	const struct blk_daemon *d = ctx;
 
-	(void)flags;
-	if (read(d->signals, &s, sizeof(s)) != (ssize_t)sizeof(s))
-		return 0;
-	if (s.ssi_signo == SIGUSR1)
-		print_counters(d);
-	else
-		vdev_loop_stop(d->control);
-	return 1;
+	return q % d->threads;
 }
 
-/* The threads of the loops have all signals blocked; here they come through a descriptor. */
-static int open_signals(struct daemon *d)
+static void close_all(struct blk_daemon *d)
 {
-	sigset_t set;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGUSR1);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	sigprocmask(SIG_BLOCK, &set, NULL);
-	signal(SIGPIPE, SIG_IGN);
-	d->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	return d->signals < 0 ? fail("can't use", "signals", VIRTQ_EIO) : 0;
-}
-
-static int open_loops(struct daemon *d)
-{
-	struct vdev_task task = {.fd = d->signals, .run = on_signal, .ctx = d};
-	int rc;
-
-	d->serving = 1; /* before there are threads that look at it */
-	rc = vdev_loop_new(&d->queues, &d->env, d->threads, d->opt.poll ? UINT32_MAX : d->opt.spin_us);
-
-	if (rc >= 0)
-		rc = vdev_loop_new(&d->control, &d->env, 0, 0);
-	if (rc >= 0)
-		rc = vdev_loop_add(d->control, 0, &task);
-	vdev_vhost_user_task(d->vu, &task);
-	if (rc >= 0)
-		rc = vdev_loop_add(d->control, 0, &task);
-	/* Queue q on thread q % threads, where its engine is too. */
-	for (unsigned q = 0; q < d->opt.queues && rc >= 0; q++) {
-		rc = vdev_vhost_user_queue_task(d->vu, q, &task);
-		if (rc >= 0)
-			rc = vdev_loop_add(d->queues, q, &task);
-	}
-	return rc < 0 ? fail("can't start", "threads", rc) : 0;
-}
-
-static void close_all(struct daemon *d)
-{
-	vdev_loop_free(d->queues);
-	vdev_loop_free(d->control);
-	signal(SIGBUS, SIG_DFL);
+	daemon_stop(&d->base);
 	vdev_vhost_user_free(d->vu);
 	if (d->blk != NULL && vdev_free(d->blk) < 0)
 		fputs("vhost-user-blk: the device is still busy\n", stderr);
@@ -269,29 +174,27 @@ static void close_all(struct daemon *d)
 
 int main(int argc, char **argv)
 {
-	static struct daemon d;
+	static struct blk_daemon d = {
+		.base = {.name = "vhost-user-blk", .print = print_counters, .ctx = &d}};
 	long processors = sysconf(_SC_NPROCESSORS_ONLN);
 	int rc = options_read(&d.opt, argc, argv);
 
 	if (rc != 0)
 		return rc == 1 ? 0 : rc;
-	d.env = *vdev_env_hosted();
-	d.env.log = show;
-	d.env.ctx = &d;
 	d.threads = d.opt.queues;
 	if (processors > 0 && d.threads > (unsigned long)processors)
 		d.threads = (unsigned)processors;
-	rc = open_signals(&d);
+	rc = daemon_init(&d.base);
 	if (rc == 0)
 		rc = open_disk(&d);
 	if (rc == 0)
 		rc = open_device(&d);
 	if (rc == 0)
-		rc = open_loops(&d);
-	if (rc == 0) {
-		rc = vdev_loop_run(d.control) < 0 ? 1 : 0;
-		print_counters(&d);
-	}
+		rc = daemon_start(&d.base, d.threads, d.opt.poll ? UINT32_MAX : d.opt.spin_us);
+	if (rc == 0)
+		rc = daemon_serve(&d.base, d.vu, d.opt.queues, thread_of, &d);
+	if (rc == 0)
+		rc = daemon_run(&d.base);
 	close_all(&d);
 	return rc;
 }
