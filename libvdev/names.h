@@ -20,6 +20,14 @@
 #define blk_quick                   vdev__blk_quick
 #define blk_quick_done              vdev__blk_quick_done
 #define blk_save_state              vdev__blk_save_state
+#define coalesce_begin              vdev__coalesce_begin
+#define coalesce_check              vdev__coalesce_check
+#define coalesce_holds              vdev__coalesce_holds
+#define coalesce_reset              vdev__coalesce_reset
+#define coalesce_send               vdev__coalesce_send
+#define coalesce_take               vdev__coalesce_take
+#define coalesce_timer              vdev__coalesce_timer
+#define coalesce_untold             vdev__coalesce_untold
 #define config_notify               vdev__config_notify
 #define config_release              vdev__config_release
 #define config_reset                vdev__config_reset
@@ -111,6 +119,7 @@
 #define queue_invalidate            vdev__queue_invalidate
 #define queue_let_go                vdev__queue_let_go
 #define queue_may_serve             vdev__queue_may_serve
+#define queue_notify                vdev__queue_notify
 #define queue_remap                 vdev__queue_remap
 #define queue_replays               vdev__queue_replays
 #define queue_ring_in               vdev__queue_ring_in

@@ -160,6 +160,16 @@ void vdev_queue_complete_burst(struct vdev_queue *q, const struct virtq_chain *c
 void vdev_queue_fault(struct vdev_queue *q, const struct virtq_chain *chain, const char *why);
 /** Have process and poll called again soon. Any thread. */
 void vdev_queue_wake(struct vdev_queue *q);
+/**
+ * Hold notifications of used entries back, until there are @p max_packets that the driver has not been notified of (the
+ * queue's size at most), or the first of them is @p max_ns old. Then the driver is notified if it wants that, as
+ * ever. Nothing is held back when the queue is drained, stopped, paused or reset. It stays so for a queue that is stopped
+ * and started again, until the queue or the device is reset. Any thread; soon in effect.
+ * @param max_packets  requests; 0, or a @p max_ns of 0: nothing is held back, and what was is sent
+ * @return 0, or VIRTQ_ENOTSUP: there is no vdev_env.now
+ */
+VIRTQ_MUST_CHECK int vdev_queue_coalesce(struct vdev_queue *q, uint32_t max_packets,
+                                         uint64_t max_ns);
 /** Chains of the queue that are out. Owner thread. */
 uint32_t vdev_queue_inflight(const struct vdev_queue *q);
 

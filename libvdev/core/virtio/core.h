@@ -31,6 +31,8 @@ enum post {
 	/* By the owner itself: the ring is to be let go of; and then until it has been found again. */
 	POST_UNMAP = 1 << 10,
 	POST_REMAP = 1 << 11,
+	POST_COALESCE = 1 << 12,  /* take new settings over */
+	TODO_COALESCES = 1 << 13, /* not asked for: notifications may be held back, see coalesce.c */
 
 	POST_CANCELS = POST_QUEUE_RESET | POST_RESET,
 	POST_ENDS = POST_STOP | POST_CANCELS | POST_KILL,
@@ -59,6 +61,20 @@ struct counters {
 	uint64_t faults;
 	uint64_t bursts;
 	uint64_t discarded_bytes;
+};
+
+/* Notifications held back, see coalesce.c. */
+struct coalesce {
+	uint32_t packets; /* used entries at most, 0: none is held back */
+	uint8_t pending;  /* one is held back */
+	uint8_t told;     /* the owner knows */
+	uint64_t ns;
+	uint64_t base;  /* count of requests at the last notification */
+	uint64_t due;   /* with pending: when it is sent at the latest */
+	uint64_t timer; /* when the owner runs by itself; written by it alone */
+	/* As asked for, under the device's lock. */
+	uint32_t set_packets;
+	uint64_t set_ns;
 };
 
 struct vdev_queue {
@@ -101,6 +117,7 @@ struct vdev_queue {
 	struct virtq_chain chains[VDEV_BURST];
 
 	/* Owner, now and then. */
+	struct coalesce coalesce;
 	struct vdev_queue_setup setup;
 	struct virtq_state state; /* position of a stopped queue */
 	struct virtq_mem *start_mem;
@@ -128,7 +145,7 @@ struct vdev {
 	struct virtq_xlat_ops xlat;
 	int has_xlat;
 
-	uint32_t lock; /* guards left and config; never held over a callback */
+	uint32_t lock; /* guards left, config and settings of queues; never held over a callback */
 	uint32_t left[FAN_COUNT];
 	uint32_t status;           /* atomic */
 	uint32_t open;             /* atomic: queues may be served */
@@ -209,8 +226,19 @@ void queue_invalidate(struct vdev_queue *q);
 void queue_unmap(struct vdev_queue *q);
 void queue_remap(struct vdev_queue *q);
 
+/* coalesce.c */
+int coalesce_holds(struct vdev_queue *q);
+void coalesce_check(struct vdev_queue *q);
+void coalesce_send(struct vdev_queue *q);
+void coalesce_timer(struct vdev_queue *q);
+int coalesce_untold(struct vdev_queue *q);
+void coalesce_take(struct vdev_queue *q);
+void coalesce_begin(struct vdev_queue *q);
+void coalesce_reset(struct vdev_queue *q);
+
 /* run.c */
 void queue_flush(struct vdev_queue *q);
+void queue_notify(struct vdev_queue *q);
 void queue_service(struct vdev_queue *q);
 void queue_serve_inline(struct vdev_queue *q);
 int queue_may_serve(struct vdev_queue *q);

@@ -125,6 +125,7 @@ int queue_begin(struct vdev_queue *q)
 	q->pushed = 0;
 	q->waiting = 0;
 	q->supply = 0;
+	coalesce_begin(q);
 	if (q->ops->queue_start != NULL && (rc = q->ops->queue_start(q->model, q)) < 0)
 		goto ring;
 	q->live = 1;
@@ -220,6 +221,8 @@ void queue_take_posted(struct vdev_queue *q)
 	q->todo |= bits & (POST_START | POST_SET_MEM | POST_INVALIDATE | POST_DRAINS);
 	if (bits & POST_WAKE)
 		q->stalled = 0;
+	if (bits & POST_COALESCE && q->live)
+		coalesce_take(q);
 	if (q->todo & POST_START && !(q->todo & POST_ENDS)) {
 		int rc = queue_begin(q);
 
@@ -256,6 +259,7 @@ void queue_end(struct vdev_queue *q, uint32_t why)
 		fini_ring(q);
 		q->live = 0;
 	}
+	q->coalesce.pending = 0;
 	drop_start_mem(q);
 	free_memory(q);
 	q->todo &= ~(uint32_t)(POST_START | POST_KILL | POST_UNMAP | POST_REMAP);
@@ -268,6 +272,7 @@ void queue_end(struct vdev_queue *q, uint32_t why)
 			virtq_inflight_clear(q->setup.inflight);
 		memset(&q->state, 0, sizeof(q->state));
 		memset(&q->setup, 0, sizeof(q->setup));
+		coalesce_reset(q);
 		store_relaxed(&q->enabled, 1);
 	}
 	store_release(&q->broken, 0);

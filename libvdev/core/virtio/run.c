@@ -14,11 +14,21 @@ static rare void push_singly(struct vdev_queue *q)
 			         "the model completed a chain that is not out");
 }
 
-/* Show the driver what was completed, and notify it if it wants that. */
-void queue_flush(struct vdev_queue *q)
+/* Notify the driver of what it was shown, if it wants that. */
+void queue_notify(struct vdev_queue *q)
 {
 	struct vdev *v = q->v;
 
+	if (virtq_dev_should_interrupt(&q->vq) == 1) {
+		count(&q->n.interrupts, 1);
+		if (likely(v->fn.attachment.interrupt != NULL))
+			v->fn.attachment.interrupt(v->fn.attachment.ctx, q->index);
+	}
+}
+
+/* Show the driver what was completed, and notify it, now or later. */
+void queue_flush(struct vdev_queue *q)
+{
 	if (q->ndone != 0) {
 		if (unlikely(virtq_dev_push(&q->vq, q->chains, q->written, q->ndone) == VIRTQ_EINVAL))
 			push_singly(q);
@@ -29,13 +39,10 @@ void queue_flush(struct vdev_queue *q)
 		return;
 	q->pushed = 0;
 	virtq_dev_publish(&q->vq);
-	if (unlikely(q->todo & POST_CANCELS))
+	if (unlikely(q->todo & (POST_CANCELS | TODO_COALESCES)) &&
+	    (q->todo & POST_CANCELS || coalesce_holds(q)))
 		return;
-	if (virtq_dev_should_interrupt(&q->vq) == 1) {
-		count(&q->n.interrupts, 1);
-		if (likely(v->fn.attachment.interrupt != NULL))
-			v->fn.attachment.interrupt(v->fn.attachment.ctx, q->index);
-	}
+	queue_notify(q);
 }
 
 /* Used by what lies outside of the burst: later completions, and those out of turn. */
@@ -117,6 +124,7 @@ void vdev_queue_complete_burst(struct vdev_queue *q, const struct virtq_chain *c
 void vdev_queue_fault(struct vdev_queue *q, const struct virtq_chain *chain, const char *why)
 {
 	queue_flush(q); /* what ended well before this is not lost */
+	coalesce_send(q);
 	virtq_dev_break(&q->vq, chain->id);
 	if (virtq_dev_release(&q->vq, chain, 1) < 0)
 		core_log(q->v, VDEV_LOG_ERROR, VIRTQ_EINVAL, (int)q->index, chain->id, 0,
@@ -232,6 +240,8 @@ static int settle(struct vdev_queue *q)
 	if (unlikely(q->todo != 0)) {
 		uint32_t todo = q->todo;
 
+		if (q->live)
+			coalesce_check(q);
 		queue_finish(q);
 		more |= q->todo != todo;
 	}
@@ -303,6 +313,8 @@ int vdev_queue_run(struct vdev *v, unsigned index, unsigned flags)
 	}
 	store_relaxed(&q->again, 0);
 	more = run(q, flags) || load_relaxed(&q->again);
+	if (unlikely(q->todo & TODO_COALESCES))
+		coalesce_timer(q);
 	queue_let_go(q);
 	return more;
 }
@@ -367,13 +379,17 @@ void vdev_queue_count_kick(struct vdev *v, unsigned index, uint64_t n)
 uint64_t vdev_queue_deadline(const struct vdev *v, unsigned index)
 {
 	const struct vdev_queue *q;
+	uint64_t model;
 
 	if (index >= v->nqueues)
 		return UINT64_MAX;
 	q = &v->queues[index];
-	if (!q->live || !q->stalled || q->ops->deadline == NULL)
+	if (!q->live)
 		return UINT64_MAX;
-	return q->ops->deadline(q->model, (struct vdev_queue *)(uintptr_t)q);
+	if (!q->stalled || q->ops->deadline == NULL)
+		return q->coalesce.timer;
+	model = q->ops->deadline(q->model, (struct vdev_queue *)(uintptr_t)q);
+	return model < q->coalesce.timer ? model : q->coalesce.timer;
 }
 
 int vdev_queue_fd(const struct vdev *v, unsigned index)

@@ -58,6 +58,8 @@ void status_reset(struct vdev *v)
 		v->ops.reset(v->model);
 	memset(&v->accepted, 0, sizeof(v->accepted));
 	memset(&v->features, 0, sizeof(v->features));
+	for (uint32_t i = 0; i < v->nqueues; i++)
+		coalesce_reset(&v->queues[i]);
 	config_reset(v);
 }
 

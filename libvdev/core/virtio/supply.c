@@ -20,8 +20,13 @@ int vdev_queue_enter(struct vdev_queue *q)
 
 void vdev_queue_leave(struct vdev_queue *q)
 {
+	int wake;
+
 	queue_flush(q);
+	wake = unlikely(q->todo & TODO_COALESCES) && coalesce_untold(q);
 	queue_let_go(q);
+	if (unlikely(wake))
+		vdev_queue_wake(q);
 }
 
 /* There is nothing to take. Ask to be told, and look again. */
