@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* virtio-net: what is offered, the configuration space, how a device comes and goes. */
+#include "net.h"
+
+static void put32(uint8_t *p, uint32_t v)
+{
+	net_put_le16(p, (uint16_t)v);
+	net_put_le16(p + 2, (uint16_t)(v >> 16));
+}
+
+static void show_link(struct net_device *n)
+{
+	struct vdev_netif_info info;
+	uint8_t now[2], shown[2];
+
+	memset(&info, 0, sizeof(info));
+	n->netif->ops->info(n->netif, &info);
+	vdev_config_read(n->v, NET_AT_STATUS, shown, sizeof(shown));
+	net_put_le16(now, (uint16_t)((net_get_le16(shown) & ~(unsigned)NET_S_LINK_UP) |
+	                             (info.link ? NET_S_LINK_UP : 0)));
+	if (memcmp(now, shown, sizeof(now)) != 0)
+		vdev_config_update(n->v, NET_AT_STATUS, now, sizeof(now));
+}
+
+static void net_link(void *ctx)
+{
+	show_link(ctx);
+}
+
+static void net_destroy(void *model)
+{
+	struct net_device *n = model;
+
+	if (n->netif->ops->set_sink != NULL)
+		n->netif->ops->set_sink(n->netif, NULL);
+	if (n->own_netif)
+		vdev_netif_free(n->netif);
+	n->env.free(n->env.ctx, n, n->bytes);
+}
+
+const struct vdev_model_ops net_model_ops = {
+	.size = sizeof(struct vdev_model_ops),
+	.name = "net",
+	.device_id = 1,
+	.state_version = 1,
+	.process = net_process,
+	.poll = net_poll,
+	.arm = net_arm,
+	.fd = net_fd,
+	.deadline = net_deadline,
+	.queue_start = net_queue_start,
+	.queue_end = net_queue_end,
+	.destroy = net_destroy,
+};
+
+/* What the netif takes, the driver may leave to be done; what the driver takes or not is seen to here. */
+static void offer_offloads(uint32_t takes, struct virtq_features *f)
+{
+	static const struct {
+		uint8_t bit;
+		uint16_t takes; /* all of these */
+	} host[] = {
+		{VDEV_NET_F_CSUM, VDEV_NET_TAKES_CSUM},
+		{VDEV_NET_F_HOST_TSO4, VDEV_NET_TAKES_TSO4},
+		{VDEV_NET_F_HOST_TSO6, VDEV_NET_TAKES_TSO6},
+		{VDEV_NET_F_HOST_ECN, VDEV_NET_TAKES_ECN},
+		{VDEV_NET_F_HOST_UFO, VDEV_NET_TAKES_UFO},
+		{VDEV_NET_F_HOST_USO, VDEV_NET_TAKES_USO4 | VDEV_NET_TAKES_USO6},
+		{VDEV_NET_F_HOST_UDP_TUNNEL_GSO, VDEV_NET_TAKES_TUNNEL},
+		{VDEV_NET_F_HOST_UDP_TUNNEL_GSO_CSUM, VDEV_NET_TAKES_TUNNEL_CSUM},
+	};
+	static const uint8_t always[] = {VDEV_NET_F_GUEST_CSUM,
+	                                 VDEV_NET_F_GUEST_TSO4,
+	                                 VDEV_NET_F_GUEST_TSO6,
+	                                 VDEV_NET_F_GUEST_ECN,
+	                                 VDEV_NET_F_GUEST_UFO,
+	                                 VDEV_NET_F_GUEST_USO4,
+	                                 VDEV_NET_F_GUEST_USO6,
+	                                 VDEV_NET_F_GUEST_UDP_TUNNEL_GSO,
+	                                 VDEV_NET_F_GUEST_UDP_TUNNEL_GSO_CSUM,
+	                                 VDEV_NET_F_GUEST_HDRLEN,
+	                                 VDEV_NET_F_MRG_RXBUF,
+	                                 VDEV_NET_F_STATUS};
+
+	for (size_t i = 0; i < sizeof(host) / sizeof(host[0]); i++)
+		if ((takes & host[i].takes) == host[i].takes)
+			virtq_features_set(f, host[i].bit);
+	for (size_t i = 0; i < sizeof(always); i++)
+		virtq_features_set(f, always[i]);
+}
+
+static void offer(const struct vdev_net_config *cfg, const struct vdev_netif_info *info,
+                  struct virtq_features *f, uint8_t *config)
+{
+	static const uint8_t none[VDEV_NET_MAC];
+
+	memset(f, 0, sizeof(*f));
+	memset(config, 0, NET_CONFIG);
+	offer_offloads(info->takes, f);
+	if (memcmp(cfg->mac, none, sizeof(none)) != 0) {
+		virtq_features_set(f, VDEV_NET_F_MAC);
+		memcpy(config + NET_AT_MAC, cfg->mac, sizeof(cfg->mac));
+	}
+	net_put_le16(config + NET_AT_STATUS, info->link ? NET_S_LINK_UP : 0);
+	net_put_le16(config + NET_AT_PAIRS, (uint16_t)cfg->pairs);
+	if (cfg->pairs > 1)
+		virtq_features_set(f, VDEV_NET_F_MQ);
+	if (cfg->mtu != 0) {
+		virtq_features_set(f, VDEV_NET_F_MTU);
+		net_put_le16(config + NET_AT_MTU, cfg->mtu);
+	}
+	virtq_features_set(f, VDEV_NET_F_SPEED_DUPLEX);
+	put32(config + NET_AT_SPEED, info->speed);
+	config[NET_AT_DUPLEX] = info->duplex;
+}
+
+/* The configuration with defaults filled in, whatever its maker's size of it. */
+static int settle_config(struct vdev_net_config *to, const struct vdev_net_config *from,
+                         const struct vdev_netif_info *info)
+{
+	static const uint8_t none[VDEV_NET_MAC];
+
+	memset(to, 0, sizeof(*to));
+	if (from != NULL) {
+		if (from->size < offsetof(struct vdev_net_config, pairs) + sizeof(from->pairs))
+			return VIRTQ_EINVAL;
+		memcpy(to, from, from->size < sizeof(*to) ? from->size : sizeof(*to));
+	}
+	if (to->pairs == 0)
+		to->pairs = 1;
+	if (to->queue_max == 0)
+		to->queue_max = NET_QUEUE_MAX;
+	if (to->mtu == 0)
+		to->mtu = (uint16_t)info->mtu;
+	if (memcmp(to->mac, none, sizeof(none)) == 0 && info->has_mac)
+		memcpy(to->mac, info->mac, sizeof(to->mac));
+	if (to->pairs > NET_PAIRS || (info->max_pairs != 0 && to->pairs > info->max_pairs) ||
+	    to->queue_max > VIRTQ_MAX_SIZE || to->mac[0] & 1)
+		return VIRTQ_EINVAL;
+	if (to->mtu != 0 && (to->mtu < VDEV_NET_MIN_MTU || (info->mtu != 0 && to->mtu > info->mtu)))
+		return VIRTQ_EINVAL;
+	return 0;
+}
+
+static int make(struct net_device *n, const struct vdev_env *env, const struct vdev_net_config *cfg,
+                const struct vdev_netif_info *info)
+{
+	uint8_t config[NET_CONFIG];
+	struct vdev_model m;
+
+	memset(&m, 0, sizeof(m));
+	m.size = sizeof(m);
+	m.ops = &net_model_ops;
+	m.model = n;
+	m.nqueues = 2 * cfg->pairs;
+	m.queue_max = cfg->queue_max;
+	m.config_len = NET_CONFIG;
+	m.config = config;
+	m.flags = VDEV_MODEL_SHARED;
+	offer(cfg, info, &m.features, config);
+	return vdev_new(&n->v, env, &m);
+}
+
+static size_t layout(struct net_device *n, uint32_t pairs)
+{
+	char *at = (char *)(n + 1);
+	size_t queues = pairs * sizeof(*n->rx);
+
+	if (n != NULL) {
+		n->rx = (struct vdev_queue **)at;
+		n->tx = (struct vdev_queue **)(at + queues);
+		n->rx_count = (struct net_rx_count *)(at + 2 * queues);
+		n->tx_count = (struct net_tx_count *)(n->rx_count + pairs);
+	}
+	return sizeof(*n) + 2 * queues + pairs * (sizeof(*n->rx_count) + sizeof(*n->tx_count));
+}
+
+int vdev_net_new(struct vdev **out, const struct vdev_env *env, struct vdev_netif *netif,
+                 const struct vdev_net_config *given)
+{
+	struct vdev_netif_info info;
+	struct vdev_net_config cfg;
+	struct net_device *n;
+	size_t bytes;
+	int rc;
+
+	if (out == NULL || env == NULL || env->size < sizeof(*env) || env->alloc == NULL ||
+	    env->free == NULL || netif == NULL)
+		return VIRTQ_EINVAL;
+	memset(&info, 0, sizeof(info));
+	netif->ops->info(netif, &info);
+	if (settle_config(&cfg, given, &info) < 0)
+		return VIRTQ_EINVAL;
+	bytes = layout(NULL, cfg.pairs);
+	n = env->alloc(env->ctx, bytes);
+	if (n == NULL)
+		return VIRTQ_ENOMEM;
+	memset(n, 0, bytes);
+	(void)layout(n, cfg.pairs);
+	n->bytes = bytes;
+	n->env = *env;
+	n->netif = netif;
+	n->takes = info.takes;
+	n->pairs = cfg.pairs;
+	n->sink = (struct vdev_net_sink){.size = sizeof(n->sink),
+	                                 .deliver = net_deliver,
+	                                 .link = net_link,
+	                                 .writable = net_writable,
+	                                 .ctx = n};
+	rc = make(n, env, &cfg, &info);
+	if (rc < 0) {
+		env->free(env->ctx, n, bytes);
+		return rc;
+	}
+	n->own_netif = cfg.own_netif;
+	if (netif->ops->set_sink != NULL)
+		netif->ops->set_sink(netif, &n->sink);
+	*out = n->v;
+	return 0;
+}
+
+void vdev_net_counters(struct vdev *v, struct vdev_net_counters *out)
+{
+	const struct net_device *n = v != NULL ? vdev_model_of(v, &net_model_ops) : NULL;
+
+	memset(out, 0, sizeof(*out));
+	if (n == NULL)
+		return;
+	out->not_ready = net_counted(&n->not_ready);
+	for (uint32_t i = 0; i < n->pairs; i++) {
+		const struct net_rx_count *r = &n->rx_count[i];
+		const struct net_tx_count *t = &n->tx_count[i];
+
+		out->received += net_counted(&r->frames);
+		out->received_bytes += net_counted(&r->bytes);
+		out->no_buffers += net_counted(&r->no_buffers);
+		out->too_short += net_counted(&r->too_short);
+		out->oversized += net_counted(&r->oversized);
+		out->unfit += net_counted(&r->unfit);
+		out->segmented += net_counted(&r->segmented);
+		out->summed += net_counted(&r->summed);
+		out->sent += net_counted(&t->frames);
+		out->sent_bytes += net_counted(&t->bytes);
+		out->malformed += net_counted(&t->malformed);
+	}
+}

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Inside virtio-net (section 5.1).
+ *
+ * A transmit queue is served by its owner: chains become frames that lie where the driver put them, and the netif takes
+ * them in the call. A receive queue is a supply of buffers (vdev_queue_supply()): its owner fills them where the netif is
+ * one to be asked, and any thread does where the netif pushes, having entered the queue.
+ */
+#ifndef LIBVDEV_DEVICES_NET_H
+#define LIBVDEV_DEVICES_NET_H
+
+#include <stdint.h>
+#include <string.h>
+
+#include <vdev/model.h>
+#include <vdev/net.h>
+
+#include "../../net/frame.h"
+
+#define likely(x)   __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
+
+enum {
+	NET_PAIRS = 64,
+	NET_QUEUE_MAX = 1024,
+	NET_HDR_MAX = NET_HDR_TUNNEL,
+	NET_PIECES = 128, /* pieces of a burst that are copied, at least */
+	NET_RX_CHAINS =
+		320, /* buffers that are taken at a time, at most: several of the longest frames' */
+	NET_RETRY_NS = 20000, /* until frames that the netif did not take are offered again */
+	NET_CONFIG = 24
+};
+
+/* Places in the configuration space (5.1.4). */
+enum net_config_at {
+	NET_AT_MAC = 0,
+	NET_AT_STATUS = 6,
+	NET_AT_PAIRS = 8,
+	NET_AT_MTU = 10,
+	NET_AT_SPEED = 12,
+	NET_AT_DUPLEX = 16,
+	NET_AT_KEY_MAX = 17,
+	NET_AT_TABLE_MAX = 18,
+	NET_AT_HASH_TYPES = 20
+};
+
+enum { NET_S_LINK_UP = 1, NET_S_ANNOUNCE = 2 };
+
+/* What became of frames. Each has one writer at a time: whoever is in the queue. */
+struct net_rx_count {
+	uint64_t frames, bytes;
+	uint64_t no_buffers, too_short, oversized, unfit;
+	uint64_t segmented, summed;
+};
+
+struct net_tx_count {
+	uint64_t frames, bytes;
+	uint64_t malformed;
+};
+
+struct net_device;
+
+/* A receive queue that is started. Of whoever is in it. */
+struct net_rxq {
+	struct net_device *n;
+	struct vdev_queue *q;
+	struct net_rx_count *count;
+	struct vdev_netif_channel *channel; /* of a netif that is asked, else NULL */
+	uint32_t hdr;                       /* bytes of struct virtio_net_hdr */
+	uint32_t takes;                     /* enum vdev_net_takes: what the driver negotiated */
+	uint32_t longest;                   /* bytes of a frame that is no GSO, at most */
+	uint8_t mergeable;
+	uint8_t flags;   /* of the header, that the driver may see */
+	uint8_t starved; /* frames wait for buffers */
+	uint8_t closed;  /* the last time buffers were asked for, the queue was not being served */
+	uint32_t first, npending;
+	struct vdev_frame
+		*pending; /* VDEV_NET_BURST of them, from channel: [first, first + npending) are left */
+	uint32_t nchains, niov; /* room */
+	struct virtq_chain *chains;
+	uint32_t *written;
+	struct virtq_iov *iov;
+	size_t bytes; /* of this allocation */
+};
+
+/* A transmit queue that is started. Its owner's. */
+struct net_txq {
+	struct net_device *n;
+	struct vdev_queue *q;
+	struct net_tx_count *count;
+	struct vdev_netif_channel *channel;
+	uint32_t (*send)(struct vdev_netif_channel *, const struct vdev_frame *, uint32_t);
+	uint32_t hdr;
+	uint32_t may; /* enum vdev_net_takes: what the driver negotiated to leave to be done */
+	uint64_t deadline;
+	struct vdev_frame frames[VDEV_BURST];
+	uint32_t niov; /* room */
+	struct virtq_iov *iov;
+	size_t bytes; /* of this allocation */
+};
+
+struct net_device {
+	struct vdev *v;
+	struct vdev_env env;
+	struct vdev_netif *netif;
+	struct vdev_net_sink sink;
+	uint32_t takes; /* the netif's */
+	uint32_t pairs;
+	uint32_t own_netif;
+	uint64_t not_ready;            /* atomic */
+	struct vdev_queue **rx;        /* atomic: queues that were ever started, by pair */
+	struct vdev_queue **tx;        /* likewise */
+	struct net_rx_count *rx_count; /* by pair */
+	struct net_tx_count *tx_count;
+	size_t bytes; /* of this allocation */
+};
+
+extern const struct vdev_model_ops net_model_ops;
+
+/* queue.c */
+int net_queue_start(void *model, struct vdev_queue *q);
+void net_queue_end(void *model, struct vdev_queue *q);
+
+/* tx.c */
+uint32_t net_process(void *model, struct vdev_queue *q, const struct virtq_chain *chains,
+                     uint32_t n);
+uint64_t net_deadline(void *model, struct vdev_queue *q);
+void net_writable(void *ctx);
+
+/* rx.c */
+/* Give frames to the driver, in the order they came; whoever calls is in the queue. Returns how many are dealt with. */
+uint32_t net_rx_fill(struct net_rxq *r, const struct vdev_frame *frames, uint32_t n);
+uint32_t net_deliver(void *ctx, const struct vdev_frame *frames, uint32_t n, uint32_t flow);
+int net_poll(void *model, struct vdev_queue *q);
+int net_arm(void *model, struct vdev_queue *q);
+int net_fd(void *model, struct vdev_queue *q);
+
+/* Counters with one writer and any readers; as in the core, halves of two values may be seen on 32-bit machines. @{ */
+static inline void net_count(uint64_t *counter, uint64_t n)
+{
+#if __SIZEOF_POINTER__ >= 8
+	__atomic_store_n(counter, __atomic_load_n(counter, __ATOMIC_RELAXED) + n, __ATOMIC_RELAXED);
+#else
+	*(volatile uint64_t *)counter += n;
+#endif
+}
+
+static inline uint64_t net_counted(const uint64_t *counter)
+{
+#if __SIZEOF_POINTER__ >= 8
+	return __atomic_load_n(counter, __ATOMIC_RELAXED);
+#else
+	return *(const volatile uint64_t *)counter;
+#endif
+}
+/* @} */
+
+/* What was read of guest memory stays as it was read: the compiler may not read it again. */
+#define net_fix(x) __asm__ volatile("" : "+r"(x))
+
+/* What queue index is to a driver that accepted what v's did. */
+enum net_role { NET_RX, NET_TX, NET_CTRL, NET_NONE };
+enum net_role net_role(const struct net_device *n, unsigned index);
+
+#endif

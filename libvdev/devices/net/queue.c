@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* A queue's memory and channel. All that frames will need is allocated when the queue starts. */
+#include "net.h"
+
+static int pairs_in_use(const struct net_device *n)
+{
+	return vdev_has(n->v, VDEV_NET_F_MQ) || vdev_has(n->v, VDEV_NET_F_RSS) ? (int)n->pairs : 1;
+}
+
+enum net_role net_role(const struct net_device *n, unsigned index)
+{
+	unsigned queues = 2 * (unsigned)pairs_in_use(n);
+
+	if (index < queues)
+		return index % 2 == 0 ? NET_RX : NET_TX;
+	return index == queues && vdev_has(n->v, VDEV_NET_F_CTRL_VQ) ? NET_CTRL : NET_NONE;
+}
+
+static uint32_t header_bytes(const struct net_device *n)
+{
+	if (vdev_has(n->v, VDEV_NET_F_GUEST_UDP_TUNNEL_GSO) ||
+	    vdev_has(n->v, VDEV_NET_F_HOST_UDP_TUNNEL_GSO))
+		return NET_HDR_TUNNEL;
+	return vdev_has(n->v, VDEV_NET_F_HASH_REPORT) ? NET_HDR_HASH : NET_HDR_PLAIN;
+}
+
+/* Features of one direction, as what is taken. */
+struct map {
+	uint8_t bit;
+	uint16_t takes;
+};
+
+static uint32_t takes_of(const struct net_device *n, const struct map *map, size_t count)
+{
+	uint32_t takes = 0;
+
+	for (size_t i = 0; i < count; i++)
+		if (vdev_has(n->v, map[i].bit))
+			takes |= map[i].takes;
+	return takes;
+}
+
+static uint32_t guest_takes(const struct net_device *n)
+{
+	static const struct map map[] = {
+		{VDEV_NET_F_GUEST_CSUM, VDEV_NET_TAKES_CSUM},
+		{VDEV_NET_F_GUEST_TSO4, VDEV_NET_TAKES_TSO4},
+		{VDEV_NET_F_GUEST_TSO6, VDEV_NET_TAKES_TSO6},
+		{VDEV_NET_F_GUEST_ECN, VDEV_NET_TAKES_ECN},
+		{VDEV_NET_F_GUEST_UFO, VDEV_NET_TAKES_UFO},
+		{VDEV_NET_F_GUEST_USO4, VDEV_NET_TAKES_USO4},
+		{VDEV_NET_F_GUEST_USO6, VDEV_NET_TAKES_USO6},
+		{VDEV_NET_F_GUEST_UDP_TUNNEL_GSO, VDEV_NET_TAKES_TUNNEL},
+		{VDEV_NET_F_GUEST_UDP_TUNNEL_GSO_CSUM, VDEV_NET_TAKES_TUNNEL_CSUM}};
+
+	return takes_of(n, map, sizeof(map) / sizeof(map[0]));
+}
+
+static uint32_t host_takes(const struct net_device *n)
+{
+	static const struct map map[] = {
+		{VDEV_NET_F_CSUM, VDEV_NET_TAKES_CSUM},
+		{VDEV_NET_F_HOST_TSO4, VDEV_NET_TAKES_TSO4},
+		{VDEV_NET_F_HOST_TSO6, VDEV_NET_TAKES_TSO6},
+		{VDEV_NET_F_HOST_ECN, VDEV_NET_TAKES_ECN},
+		{VDEV_NET_F_HOST_UFO, VDEV_NET_TAKES_UFO},
+		{VDEV_NET_F_HOST_USO, VDEV_NET_TAKES_USO4 | VDEV_NET_TAKES_USO6},
+		{VDEV_NET_F_HOST_UDP_TUNNEL_GSO, VDEV_NET_TAKES_TUNNEL},
+		{VDEV_NET_F_HOST_UDP_TUNNEL_GSO_CSUM, VDEV_NET_TAKES_TUNNEL_CSUM}};
+
+	return takes_of(n, map, sizeof(map) / sizeof(map[0]));
+}
+
+/* Bytes of an array that is followed by others. */
+static size_t padded(size_t bytes)
+{
+	return (bytes + 15) / 16 * 16;
+}
+
+static int rx_start(struct net_device *n, struct vdev_queue *q, unsigned pair)
+{
+	const struct vdev_netif_ops *ops = n->netif->ops;
+	uint32_t pieces = vdev_queue_max_pieces(q);
+	uint32_t niov = 2 * NET_RX_CHAINS + pieces;
+	size_t chains = padded(NET_RX_CHAINS * sizeof(struct virtq_chain));
+	size_t written = padded(NET_RX_CHAINS * sizeof(uint32_t));
+	size_t pending = padded(ops->receive != NULL ? VDEV_NET_BURST * sizeof(struct vdev_frame) : 0);
+	size_t own = padded(sizeof(struct net_rxq));
+	size_t bytes = own + chains + written + pending + niov * sizeof(struct virtq_iov);
+	struct net_rxq *r = n->env.alloc(n->env.ctx, bytes);
+	uint8_t mtu[2];
+	int rc = 0;
+
+	if (r == NULL)
+		return VIRTQ_ENOMEM;
+	memset(r, 0, sizeof(*r));
+	r->n = n;
+	r->q = q;
+	r->bytes = bytes;
+	r->count = &n->rx_count[pair];
+	r->hdr = header_bytes(n);
+	r->takes = guest_takes(n);
+	r->flags = r->takes & VDEV_NET_TAKES_CSUM
+	               ? VDEV_NET_NEEDS_CSUM | VDEV_NET_DATA_VALID | VDEV_NET_UDP_TUNNEL_CSUM
+	               : 0;
+	r->longest = VDEV_NET_MAX_FRAME;
+	if (vdev_has(n->v, VDEV_NET_F_MTU)) {
+		vdev_config_read(n->v, NET_AT_MTU, mtu, sizeof(mtu));
+		r->longest = net_get_le16(mtu) + (uint32_t)VDEV_NET_ETH + 4; /* and a tag */
+	}
+	r->mergeable = vdev_has(n->v, VDEV_NET_F_MRG_RXBUF) != 0;
+	r->nchains = NET_RX_CHAINS;
+	r->niov = niov;
+	r->chains = (struct virtq_chain *)((char *)r + own);
+	r->written = (uint32_t *)((char *)r->chains + chains);
+	r->pending = (struct vdev_frame *)((char *)r->written + written);
+	r->iov = (struct virtq_iov *)((char *)r->pending + pending);
+	if (ops->receive != NULL)
+		rc = ops->open(n->netif, pair, VDEV_NET_RECEIVE, &r->channel);
+	if (rc < 0) {
+		n->env.free(n->env.ctx, r, bytes);
+		return rc;
+	}
+	vdev_queue_supply(q);
+	vdev_queue_set_priv(q, r);
+	__atomic_store_n(&n->rx[pair], q, __ATOMIC_RELEASE);
+	return 0;
+}
+
+static int tx_start(struct net_device *n, struct vdev_queue *q, unsigned pair)
+{
+	uint32_t pieces = vdev_queue_max_pieces(q);
+	uint32_t niov = pieces > NET_PIECES ? pieces : NET_PIECES;
+	size_t own = padded(sizeof(struct net_txq));
+	size_t bytes = own + niov * sizeof(struct virtq_iov);
+	struct net_txq *t = n->env.alloc(n->env.ctx, bytes);
+	int rc;
+
+	if (t == NULL)
+		return VIRTQ_ENOMEM;
+	memset(t, 0, sizeof(*t));
+	t->n = n;
+	t->q = q;
+	t->bytes = bytes;
+	t->count = &n->tx_count[pair];
+	t->send = n->netif->ops->send;
+	t->hdr = header_bytes(n);
+	t->may = host_takes(n);
+	t->deadline = UINT64_MAX;
+	t->niov = niov;
+	t->iov = (struct virtq_iov *)((char *)t + own);
+	rc = n->netif->ops->open(n->netif, pair, VDEV_NET_SEND, &t->channel);
+	if (rc < 0) {
+		n->env.free(n->env.ctx, t, bytes);
+		return rc;
+	}
+	vdev_queue_set_priv(q, t);
+	__atomic_store_n(&n->tx[pair], q, __ATOMIC_RELEASE);
+	return 0;
+}
+
+int net_queue_start(void *model, struct vdev_queue *q)
+{
+	struct net_device *n = model;
+	unsigned index = vdev_queue_index(q);
+
+	switch (net_role(n, index)) {
+	case NET_RX:
+		return rx_start(n, q, index / 2);
+	case NET_TX:
+		return tx_start(n, q, index / 2);
+	default:
+		return VIRTQ_EINVAL;
+	}
+}
+
+void net_queue_end(void *model, struct vdev_queue *q)
+{
+	struct net_device *n = model;
+	void *priv = vdev_queue_priv(q);
+	struct vdev_netif_channel *channel;
+	size_t bytes;
+
+	if (net_role(n, vdev_queue_index(q)) == NET_RX) {
+		channel = ((struct net_rxq *)priv)->channel;
+		bytes = ((struct net_rxq *)priv)->bytes;
+	} else {
+		channel = ((struct net_txq *)priv)->channel;
+		bytes = ((struct net_txq *)priv)->bytes;
+	}
+	if (channel != NULL)
+		n->netif->ops->close(channel);
+	vdev_queue_set_priv(q, NULL);
+	n->env.free(n->env.ctx, priv, bytes);
+}

@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Reception (5.1.6.4). Buffers are taken when frames are there, filled straight from where the frames lie, and shown to
+ * the driver all at once when whoever fills them leaves the queue. None is kept: what is left over goes back.
+ */
+#include "net.h"
+
+/* Buffers that were taken, and how far they have been used. */
+struct fill {
+	struct net_rxq *r;
+	uint32_t taken;
+	uint32_t used;    /* of them, whole frames */
+	uint32_t iov_end; /* pieces they take */
+	uint64_t frames, bytes;
+};
+
+/* Where in the writable part of a chain the next byte goes. */
+struct sink_at {
+	const struct virtq_iov *iov;
+	uint32_t left;
+	size_t off;
+};
+
+/* Copy len bytes; there is room for them. */
+static void put(struct sink_at *at, const uint8_t *from, size_t len)
+{
+	while (len != 0) {
+		size_t room = at->iov->len - at->off;
+
+		if (room > len)
+			room = len;
+		memcpy((uint8_t *)at->iov->base + at->off, from, room);
+		from += room;
+		len -= room;
+		at->off += room;
+		if (at->off == at->iov->len) {
+			at->iov++;
+			at->off = 0;
+		}
+	}
+}
+
+/* Take more buffers, up to n. 1: there are some. */
+static int more(struct fill *f, uint32_t n)
+{
+	struct net_rxq *r = f->r;
+	uint32_t room = r->nchains - f->taken;
+	int got;
+
+	if (n > room)
+		n = room;
+	if (n == 0 || r->niov - f->iov_end < vdev_queue_max_pieces(r->q))
+		return 0;
+	got = vdev_queue_take(r->q, &r->chains[f->taken], n, &r->iov[f->iov_end], r->niov - f->iov_end);
+	r->closed = got == VIRTQ_ECANCELED;
+	if (got <= 0)
+		return 0;
+	for (uint32_t i = f->taken; i < f->taken + (uint32_t)got; i++)
+		f->iov_end += r->chains[i].nread + r->chains[i].nwrite;
+	f->taken += (uint32_t)got;
+	return 1;
+}
+
+/* Give what was filled, and put back the rest. */
+static void finish(struct fill *f)
+{
+	struct net_rxq *r = f->r;
+	const struct vdev_done sum = {.read_bytes = f->bytes};
+
+	vdev_queue_put_back(r->q, &r->chains[f->used], f->taken - f->used);
+	if (f->used != 0)
+		vdev_queue_give(r->q, r->chains, r->written, f->used, &sum);
+	net_count(&r->count->frames, f->frames);
+	net_count(&r->count->bytes, f->bytes);
+	*f = (struct fill){.r = r};
+}
+
+/* Header and frame into the buffers [used, used + n), which have room for them. */
+static void copy(struct fill *f, const struct vdev_frame *frame, const uint8_t *hdr, uint32_t n)
+{
+	struct net_rxq *r = f->r;
+	const struct virtq_chain *c = &r->chains[f->used];
+	uint32_t left = r->hdr + frame->len; /* of header and frame */
+	struct frame_cursor from;
+	uint32_t at = 0;
+
+	frame_cursor_init(&from, frame, 0);
+	for (uint32_t i = 0; i < n; i++) {
+		uint32_t room = c[i].write_bytes < left ? c[i].write_bytes : left;
+		struct sink_at to = {.iov = &c[i].iov[c[i].nread], .left = c[i].nwrite};
+
+		r->written[f->used + i] = room;
+		left -= room;
+		if (at < r->hdr) {
+			uint32_t head = r->hdr - at < room ? r->hdr - at : room;
+
+			put(&to, hdr + at, head);
+			at += head;
+			room -= head;
+		}
+		while (room != 0) {
+			struct virtq_iov piece;
+			uint32_t one = 1;
+			size_t len = frame_cursor_pieces(&from, room, &piece, &one);
+
+			put(&to, piece.base, len);
+			room -= (uint32_t)len;
+		}
+	}
+}
+
+enum { DONE = 1, NO_BUFFERS = 0, DROPPED = 2 };
+
+/* How many buffers the frame needs from used on: those that are taken, or more. 0: there are not enough. */
+static uint32_t gather(struct fill *f, uint32_t bytes)
+{
+	struct net_rxq *r = f->r;
+	uint64_t room = 0;
+	uint32_t n = 0;
+
+	while (room < bytes) {
+		if (f->used + n == f->taken && !more(f, 1 + (uint32_t)((bytes - room) / 2048)))
+			return 0;
+		room += r->chains[f->used + n].write_bytes;
+		n++;
+	}
+	return n;
+}
+
+/* Any frame, into any buffers. */
+static __attribute__((noinline)) int give_slowly(struct fill *f, const struct vdev_frame *frame)
+{
+	struct net_rxq *r = f->r;
+	uint8_t hdr[NET_HDR_MAX];
+	uint32_t n = 1;
+
+	if (!r->mergeable) {
+		if (f->used == f->taken && !more(f, 1))
+			return NO_BUFFERS;
+		if (r->chains[f->used].write_bytes < r->hdr + frame->len) {
+			net_count(&r->count->too_short, 1);
+			return DROPPED;
+		}
+	} else {
+		n = gather(f, r->hdr + frame->len);
+		if (n == 0)
+			return NO_BUFFERS;
+	}
+	net_hdr_put(hdr, r->hdr, &frame->offload);
+	hdr[0] &= r->flags;
+	net_put_le16(hdr + NET_HDR_NUM_BUFFERS, (uint16_t)n);
+	copy(f, frame, hdr, n);
+	f->used += n;
+	f->frames++;
+	f->bytes += frame->len;
+	return DONE;
+}
+
+/* The usual frame and buffer, of one piece each, with nothing left to be done. */
+static inline int give(struct fill *f, const struct vdev_frame *frame)
+{
+	struct net_rxq *r = f->r;
+	const struct virtq_chain *c = &r->chains[f->used];
+	const struct virtq_iov *to;
+	uint8_t *hdr;
+
+	if (unlikely(f->used == f->taken || frame->niov != 1 || c->nread != 0 ||
+	             frame->offload.gso_type != 0 || frame->offload.flags != 0))
+		return give_slowly(f, frame);
+	to = c->iov;
+	if (unlikely(c->write_bytes < r->hdr + frame->len || to->len < r->hdr + frame->len))
+		return give_slowly(f, frame);
+	hdr = to->base;
+	memset(hdr, 0, NET_HDR_PLAIN);
+	hdr[NET_HDR_NUM_BUFFERS] = 1;
+	if (unlikely(r->hdr > NET_HDR_PLAIN))
+		memset(hdr + NET_HDR_PLAIN, 0, r->hdr - NET_HDR_PLAIN);
+	memcpy(hdr + r->hdr, frame->iov->base, frame->len);
+	r->written[f->used++] = r->hdr + frame->len;
+	f->frames++;
+	f->bytes += frame->len;
+	return DONE;
+}
+
+/* No frame may be cut: what is longer than the driver was told is not for it. */
+static inline int too_long(const struct net_rxq *r, const struct vdev_frame *frame)
+{
+	return (frame->len > r->longest && frame->offload.gso_type == 0) ||
+	       frame->len > VDEV_NET_MAX_FRAME;
+}
+
+static int give_checked(struct fill *f, const struct vdev_frame *frame)
+{
+	int rc;
+
+	if (unlikely(too_long(f->r, frame))) {
+		net_count(&f->r->count->oversized, 1);
+		return DROPPED;
+	}
+	rc = give(f, frame);
+	if (likely(rc != NO_BUFFERS) || f->used == 0)
+		return rc;
+	/* The room for buffers is taken up, perhaps, rather than the buffers. */
+	finish(f);
+	return give_slowly(f, frame);
+}
+
+/* Waiting does not help a frame for which all buffers that a driver can give are too few. */
+static int hopeless(const struct fill *f)
+{
+	const struct net_rxq *r = f->r;
+
+	return f->taken >= vdev_queue_size(r->q) || f->taken == r->nchains ||
+	       r->niov - f->iov_end < vdev_queue_max_pieces(r->q);
+}
+
+/* Do what the driver does not take. */
+static __attribute__((noinline)) int give_adapted(struct fill *f, const struct vdev_frame *frame)
+{
+	(void)frame;
+	net_count(&f->r->count->unfit, 1);
+	return DROPPED;
+}
+
+uint32_t net_rx_fill(struct net_rxq *r, const struct vdev_frame *frames, uint32_t n)
+{
+	struct fill f = {.r = r};
+	uint32_t i = 0;
+
+	(void)more(&f, n);
+	for (; i < n; i++) {
+		int rc;
+
+		if (likely(frame_fits(&frames[i], r->takes)))
+			rc = give_checked(&f, &frames[i]);
+		else
+			rc = give_adapted(&f, &frames[i]);
+		if (unlikely(rc == NO_BUFFERS)) {
+			if (!hopeless(&f))
+				break;
+			net_count(&r->count->too_short, 1);
+			finish(&f);
+		}
+	}
+	finish(&f);
+	return i;
+}
+
+/* Which queue a frame is for. */
+static struct vdev_queue *pick(struct net_device *n, uint32_t flow)
+{
+	(void)flow;
+	return __atomic_load_n(&n->rx[0], __ATOMIC_ACQUIRE);
+}
+
+static void drop_all(struct net_device *n, uint32_t frames)
+{
+	__atomic_fetch_add(&n->not_ready, frames, __ATOMIC_RELAXED);
+}
+
+/* Any thread. */
+uint32_t net_deliver(void *ctx, const struct vdev_frame *frames, uint32_t n, uint32_t flow)
+{
+	struct net_device *net = ctx;
+	struct vdev_queue *q = pick(net, flow);
+	struct net_rxq *r;
+	uint32_t done;
+	int rc = q != NULL ? vdev_queue_enter(q) : VIRTQ_ECANCELED;
+
+	if (unlikely(rc <= 0)) {
+		if (rc == 0)
+			return 0;
+		drop_all(net, n);
+		return n;
+	}
+	r = vdev_queue_priv(q);
+	done = net_rx_fill(r, frames, n);
+	if (unlikely(done < n) && r->closed)
+		drop_all(net, n - done);
+	else if (unlikely(done < n))
+		net_count(&r->count->no_buffers, n - done);
+	vdev_queue_leave(q);
+	return n;
+}
+
+/* Ask the netif for frames, and keep those for which there are no buffers. */
+int net_poll(void *model, struct vdev_queue *q)
+{
+	struct net_rxq *r = vdev_queue_priv(q);
+	int n;
+
+	if (net_role(model, vdev_queue_index(q)) != NET_RX || r->channel == NULL)
+		return 0;
+	if (r->npending == 0) {
+		n = r->n->netif->ops->receive(r->channel, r->pending, VDEV_NET_BURST);
+		if (n <= 0)
+			return 0;
+		r->first = 0;
+		r->npending = (uint32_t)n;
+	}
+	n = (int)net_rx_fill(r, &r->pending[r->first], r->npending);
+	r->first += (uint32_t)n;
+	r->npending -= (uint32_t)n;
+	r->starved = r->npending != 0;
+	return !r->starved;
+}
+
+int net_arm(void *model, struct vdev_queue *q)
+{
+	struct net_rxq *r = vdev_queue_priv(q);
+	const struct vdev_netif_ops *ops;
+
+	if (net_role(model, vdev_queue_index(q)) != NET_RX || r->channel == NULL || r->starved)
+		return 0;
+	ops = r->n->netif->ops;
+	return ops->arm != NULL ? ops->arm(r->channel) : 0;
+}
+
+/* While there are no buffers it does not matter that there are frames. */
+int net_fd(void *model, struct vdev_queue *q)
+{
+	const struct net_rxq *r = vdev_queue_priv(q);
+
+	if (net_role(model, vdev_queue_index(q)) != NET_RX || r->channel == NULL || r->starved)
+		return -1;
+	return r->n->netif->ops->fd != NULL ? r->n->netif->ops->fd(r->channel) : -1;
+}

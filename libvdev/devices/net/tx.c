@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Transmission (5.1.6.2). Frames are handed on where they lie: the netif takes them in the call, so that nothing is
+ * kept, and a chain is used as soon as its frame has gone.
+ */
+#include "net.h"
+
+/* Whether the driver may leave this to be done: offloads follow what was accepted, not what was offered. */
+static int negotiated(const struct vdev_frame *f, uint32_t may)
+{
+	unsigned kind = f->offload.gso_type;
+
+	if (!(may & VDEV_NET_TAKES_CSUM))
+		return 0;
+	if (kind & VDEV_NET_GSO_TUNNEL && !(may & VDEV_NET_TAKES_TUNNEL))
+		return 0;
+	if (f->offload.flags & VDEV_NET_UDP_TUNNEL_CSUM && !(may & VDEV_NET_TAKES_TUNNEL_CSUM))
+		return 0;
+	if (kind & VDEV_NET_GSO_ECN && !(may & VDEV_NET_TAKES_ECN))
+		return 0;
+	switch (kind & ~(unsigned)(VDEV_NET_GSO_TUNNEL | VDEV_NET_GSO_ECN)) {
+	case VDEV_NET_GSO_NONE:
+		return 1;
+	case VDEV_NET_GSO_TCPV4:
+		return (may & VDEV_NET_TAKES_TSO4) != 0;
+	case VDEV_NET_GSO_TCPV6:
+		return (may & VDEV_NET_TAKES_TSO6) != 0;
+	case VDEV_NET_GSO_UDP:
+		return (may & VDEV_NET_TAKES_UFO) != 0;
+	case VDEV_NET_GSO_UDP_L4:
+		return (may & (VDEV_NET_TAKES_USO4 | VDEV_NET_TAKES_USO6)) != 0;
+	}
+	return 0;
+}
+
+/* A frame to which something is left to be done. 0: it makes no sense. */
+static __attribute__((noinline)) int offloaded(const struct net_txq *t, const uint8_t *hdr,
+                                               struct vdev_frame *f)
+{
+	net_hdr_get(hdr, t->hdr, &f->offload);
+	/* What a receiver says of a frame is not for a sender to say; the rest is looked at. */
+	f->offload.flags &= VDEV_NET_NEEDS_CSUM | VDEV_NET_UDP_TUNNEL_CSUM;
+	if (f->offload.flags == 0 && f->offload.gso_type == 0) {
+		memset(&f->offload, 0, sizeof(f->offload));
+		return 1;
+	}
+	return negotiated(f, t->may) && vdev_net_offload_check(f) == 0;
+}
+
+/* A header or first piece in any form. 0: too short, or in too many pieces. */
+static __attribute__((noinline)) int begin_slowly(const struct net_txq *t,
+                                                  const struct virtq_chain *c,
+                                                  struct virtq_iov **iov, struct virtq_iov *end,
+                                                  struct vdev_frame *f)
+{
+	uint8_t hdr[NET_HDR_MAX];
+	int pieces;
+
+	if (c->read_bytes < t->hdr + VDEV_NET_ETH || c->read_bytes - t->hdr > VDEV_NET_MAX_FRAME)
+		return 0;
+	if (vdev_chain_read(c, 0, hdr, t->hdr) != t->hdr)
+		return 0;
+	pieces = vdev_chain_slice(c, 0, t->hdr, c->read_bytes - t->hdr, *iov, (uint32_t)(end - *iov));
+	if (pieces < 0)
+		return 0;
+	f->iov = *iov;
+	f->niov = (uint32_t)pieces;
+	f->len = c->read_bytes - t->hdr;
+	*iov += pieces;
+	return offloaded(t, hdr, f);
+}
+
+/*
+ * Make a frame of a chain. The usual ones: header and frame in one piece, or the header in a piece of its own. 0: it is
+ * none.
+ */
+static inline int begin(const struct net_txq *t, const struct virtq_chain *c,
+                        struct virtq_iov **iov, struct virtq_iov *end, struct vdev_frame *f)
+{
+	const struct virtq_iov *first = c->iov;
+	uint32_t len = c->read_bytes - t->hdr;
+	const uint8_t *hdr;
+	uint16_t todo;
+
+	/* In one comparison: shorter than header and frame may be wraps round, and is too long then. */
+	if (unlikely(c->nread == 0 || len - VDEV_NET_ETH > VDEV_NET_MAX_FRAME - VDEV_NET_ETH))
+		return 0;
+	if (c->nread == 1) {
+		**iov = (struct virtq_iov){.base = (uint8_t *)first->base + t->hdr, .len = len};
+		f->iov = (*iov)++;
+		f->niov = 1;
+	} else if (likely(first->len == t->hdr)) {
+		f->iov = first + 1;
+		f->niov = c->nread - 1;
+	} else {
+		return begin_slowly(t, c, iov, end, f);
+	}
+	f->len = len;
+	hdr = first->base;
+	memcpy(&todo, hdr, sizeof(todo)); /* flags and gso_type */
+	net_fix(todo);
+	if (likely(todo == 0)) {
+		memset(&f->offload, 0, sizeof(f->offload));
+		return 1;
+	} else {
+		uint8_t copy[NET_HDR_MAX];
+
+		memcpy(copy, hdr, t->hdr);
+		return offloaded(t, copy, f);
+	}
+}
+
+/* Send a run of frames, and use the chains of those that were taken. Returns how many. */
+static uint32_t send(struct net_txq *t, const struct virtq_chain *chains, uint32_t n)
+{
+	static const uint32_t written[VDEV_BURST];
+	struct vdev_done sum = {0};
+	uint32_t taken = t->send(t->channel, t->frames, n);
+
+	for (uint32_t i = 0; i < taken; i++)
+		sum.written_bytes += t->frames[i].len;
+	net_count(&t->count->frames, taken);
+	net_count(&t->count->bytes, sum.written_bytes);
+	if (likely(taken != 0))
+		vdev_queue_complete_burst(t->q, chains, taken, written, &sum);
+	return taken;
+}
+
+/* The netif does not take it all. Without a clock nobody would come back to it: then it is lost, as frames may be. */
+static __attribute__((noinline, cold)) uint32_t later(struct net_txq *t,
+                                                      const struct virtq_chain *chains, uint32_t n)
+{
+	static const uint32_t written[VDEV_BURST];
+	const struct vdev_env *env = &t->n->env;
+	const struct vdev_done sum = {0};
+
+	if (env->now != NULL) {
+		t->deadline = env->now(env->ctx) + NET_RETRY_NS;
+		return 0;
+	}
+	vdev_queue_complete_burst(t->q, chains, n, written, &sum);
+	return n;
+}
+
+static __attribute__((noinline, cold)) void drop(struct net_txq *t, const struct virtq_chain *c)
+{
+	const struct vdev_done done = {.error = 1};
+
+	net_count(&t->count->malformed, 1);
+	vdev_queue_complete(t->q, c, &done);
+}
+
+uint32_t net_process(void *model, struct vdev_queue *q, const struct virtq_chain *chains,
+                     uint32_t n)
+{
+	struct net_txq *t = vdev_queue_priv(q);
+	uint32_t first = 0;
+
+	(void)model;
+	while (first < n) {
+		struct virtq_iov *iov = t->iov, *end = t->iov + t->niov;
+		uint32_t run = 0, taken;
+
+		while (first + run < n &&
+		       likely(begin(t, &chains[first + run], &iov, end, &t->frames[run])))
+			run++;
+		if (likely(run != 0)) {
+			taken = send(t, &chains[first], run);
+			first += taken;
+			if (unlikely(taken < run))
+				return first + later(t, &chains[first], run - taken);
+		}
+		if (unlikely(first < n))
+			drop(t, &chains[first++]);
+	}
+	return n;
+}
+
+uint64_t net_deadline(void *model, struct vdev_queue *q)
+{
+	const struct net_txq *t = vdev_queue_priv(q);
+
+	if (t == NULL || net_role(model, vdev_queue_index(q)) != NET_TX)
+		return UINT64_MAX;
+	return t->deadline;
+}
+
+/* The netif takes frames again. */
+void net_writable(void *ctx)
+{
+	struct net_device *n = ctx;
+
+	for (uint32_t i = 0; i < n->pairs; i++) {
+		struct vdev_queue *q = __atomic_load_n(&n->tx[i], __ATOMIC_ACQUIRE);
+
+		if (q != NULL)
+			vdev_queue_wake(q);
+	}
+}
