@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef EXAMPLES_NETIFS_H
+#define EXAMPLES_NETIFS_H
+
+#include <vdev/netif.h>
+
+#include "daemon.h"
+#include "net_options.h"
+
+/* What the guests of vhost-user-net are plugged into, by socket. */
+struct netifs {
+	struct vdev_netif *netif[NET_SOCKETS];
+};
+
+/* Make them as the options say. Returns 0, or 2 after one line about why not. */
+int netifs_open(struct netifs *n, const struct daemon *d, const struct net_options *o);
+
+/* The devices are gone by now. */
+void netifs_close(struct netifs *n);
+
+#endif
