@@ -81,6 +81,14 @@ static inline int frame_fits(const struct vdev_frame *f, uint32_t takes)
 	return frame_fits_gso(f, takes);
 }
 
+/*
+ * A number for the conversation that a frame belongs to, the same for both directions; 0 where there is none (not IP).
+ * Cheap, and nobody's secret: for spreading frames, not for telling them apart.
+ */
+uint32_t net_flow(const struct vdev_frame *f);
+/* A RARP frame that makes switches learn where mac is now. */
+void net_rarp(uint8_t frame[60], const uint8_t mac[VDEV_NET_MAC]);
+
 static inline uint16_t net_get_le16(const uint8_t *p)
 {
 	return (uint16_t)(p[0] | p[1] << 8);
