@@ -91,6 +91,7 @@
 #define front_log_send              vdev__front_log_send
 #define front_memory_free           vdev__front_memory_free
 #define front_memory_send           vdev__front_memory_send
+#define front_mtu_send              vdev__front_mtu_send
 #define front_open                  vdev__front_open
 #define front_queue_addr            vdev__front_queue_addr
 #define front_queue_begin           vdev__front_queue_begin
@@ -221,6 +222,7 @@
 #define vu_mem_again                vdev__vu_mem_again
 #define vu_mem_drop                 vdev__vu_mem_drop
 #define vu_mem_top                  vdev__vu_mem_top
+#define vu_notices                  vdev__vu_notices
 #define vu_notifiable               vdev__vu_notifiable
 #define vu_on_add_mem_reg           vdev__vu_on_add_mem_reg
 #define vu_on_get_config            vdev__vu_on_get_config
@@ -232,9 +234,11 @@
 #define vu_on_get_status            vdev__vu_on_get_status
 #define vu_on_get_vring_base        vdev__vu_on_get_vring_base
 #define vu_on_iotlb                 vdev__vu_on_iotlb
+#define vu_on_net_set_mtu           vdev__vu_on_net_set_mtu
 #define vu_on_owner                 vdev__vu_on_owner
 #define vu_on_rem_mem_reg           vdev__vu_on_rem_mem_reg
 #define vu_on_reset_device          vdev__vu_on_reset_device
+#define vu_on_send_rarp             vdev__vu_on_send_rarp
 #define vu_on_set_backend_req_fd    vdev__vu_on_set_backend_req_fd
 #define vu_on_set_config            vdev__vu_on_set_config
 #define vu_on_set_features          vdev__vu_on_set_features
@@ -266,6 +270,7 @@
 #define vu_ring_of                  vdev__vu_ring_of
 #define vu_ring_stopped             vdev__vu_ring_stopped
 #define vu_ring_try                 vdev__vu_ring_try
+#define vu_rings_enable             vdev__vu_rings_enable
 #define vu_rings_try                vdev__vu_rings_try
 #define vu_send                     vdev__vu_send
 #define vu_slot_init                vdev__vu_slot_init

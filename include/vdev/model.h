@@ -83,6 +83,13 @@ struct vdev_model_ops {
 	/** @} */
 	/** Release the model. */
 	void (*destroy)(void *model);
+	/**
+	 * The host has something to tell that is not in the standard: vdev_notice(). @p about NULL: only
+	 * asks whether the model takes such notices. Control thread. Optional.
+	 * @return 0; VIRTQ_ENOTSUP: not one for this device as it is; VIRTQ_EINVAL: the device can't live
+	 *         with it, and nothing has changed
+	 */
+	int (*notice)(void *model, enum vdev_notice what, const void *about);
 };
 
 /** What a new device is made from. Zero what is not needed. */
@@ -107,7 +114,12 @@ struct vdev_model {
 
 /** Flags of vdev_model. */
 enum vdev_model_flag {
-	VDEV_MODEL_SHARED = 1 /**< queues may be entered by other threads: vdev_queue_enter() */
+	VDEV_MODEL_SHARED = 1, /**< queues may be entered by other threads: vdev_queue_enter() */
+	/**
+	 * queues that are not enabled are served all the same, and the model looks at vdev_queue_enabled():
+	 * a network device receives nothing there, and discards what the driver sends
+	 */
+	VDEV_MODEL_DISABLED_TOO = 2
 };
 
 /**
@@ -170,6 +182,8 @@ void vdev_queue_wake(struct vdev_queue *q);
  */
 VIRTQ_MUST_CHECK int vdev_queue_coalesce(struct vdev_queue *q, uint32_t max_packets,
                                          uint64_t max_ns);
+/** 1 unless the queue was disabled (vdev_queue_enable()). Any thread; may change at any time. */
+int vdev_queue_enabled(const struct vdev_queue *q);
 /** Chains of the queue that are out. Owner thread. */
 uint32_t vdev_queue_inflight(const struct vdev_queue *q);
 

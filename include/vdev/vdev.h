@@ -101,8 +101,9 @@ int vdev_queue_started(const struct vdev *v, unsigned q);
 /** 1 when queue @p q is broken. Any thread. */
 int vdev_queue_broken(const struct vdev *v, unsigned q);
 /**
- * A started queue that is not enabled is not served (vhost-user SET_VRING_ENABLE). Started queues
- * are enabled unless told.
+ * A started queue that is not enabled is not served (vhost-user SET_VRING_ENABLE), or only so far
+ * that nothing comes of it: a network device discards what the driver sends. Started queues are
+ * enabled unless told.
  * @return 0 or VIRTQ_EINVAL
  */
 VIRTQ_MUST_CHECK int vdev_queue_enable(struct vdev *v, unsigned q, int on);
@@ -145,6 +146,27 @@ VIRTQ_MUST_CHECK int vdev_set_xlat(struct vdev *v, const struct virtq_xlat_ops *
  * ask again. Any thread if the queues have owners, else the one thread; not from inside translate.
  */
 void vdev_translated(struct vdev *v);
+
+/** What a host may have to tell a device of a certain type, beside what is in the standard. */
+enum vdev_notice {
+	/**
+	 * network: const uint8_t [6], an address. Tell the network that it is here now, as after a
+	 * migration, for a driver that can't (no GUEST_ANNOUNCE)
+	 */
+	VDEV_NOTICE_ANNOUNCE,
+	/**
+	 * network: const uint16_t *, what somebody else will tell the driver the MTU is. Taken by devices
+	 * that offer VIRTIO_NET_F_MTU
+	 */
+	VDEV_NOTICE_MTU
+};
+/**
+ * Tell it. Control thread.
+ * @param about  as said there; NULL: only ask whether the device takes such notices
+ * @return 0; VIRTQ_ENOTSUP: it doesn't; VIRTQ_EINVAL: it can't live with that, and nothing changed; or
+ *         what went wrong
+ */
+VIRTQ_MUST_CHECK int vdev_notice(struct vdev *v, enum vdev_notice what, const void *about);
 
 /** How to wake the owner of a queue. */
 struct vdev_owner {

@@ -7,6 +7,11 @@
  * Threads: control (vdev_vhost_user_run()) is one thread; each queue is a task of its own which may
  * be served by that thread or by any other one. Without further ado control serves the queues too.
  *
+ * Network devices: MTU and announcements are offered where the device takes notices of them
+ * (vdev_notice()). Front-ends (QEMU, DPDK) keep the control queue to themselves and do not pass on CTRL_VQ, with or
+ * without the features that need it: a driver's choice of queue pairs comes as rings that are enabled or disabled
+ * while they run (vdev_queue_enabled()). The number of queues that is told is that of rings, as the protocol has it.
+ *
  * A front-end's memory and log are in files that it chooses. Where it may choose one whose pages come when
  * somebody likes (FUSE, a network file system), the threads that serve it may wait for them: give such
  * front-ends threads of their own.

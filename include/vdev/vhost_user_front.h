@@ -50,7 +50,9 @@ struct vdev_vhost_front;
 enum vdev_vhost_front_protocol {
 	VDEV_VHOST_FRONT_MQ = 0,
 	VDEV_VHOST_FRONT_LOG_SHMFD = 1,
+	VDEV_VHOST_FRONT_RARP = 2,
 	VDEV_VHOST_FRONT_REPLY_ACK = 3,
+	VDEV_VHOST_FRONT_NET_MTU = 4,
 	VDEV_VHOST_FRONT_BACKEND_REQ = 5,
 	VDEV_VHOST_FRONT_CONFIG = 9,
 	VDEV_VHOST_FRONT_INFLIGHT_SHMFD = 12,
@@ -266,6 +268,20 @@ VIRTQ_MUST_CHECK int vdev_vhost_front_status(struct vdev_vhost_front *f);
  * Afterwards no queue is started, and features are to be accepted again. Memory stays.
  */
 VIRTQ_MUST_CHECK int vdev_vhost_front_reset(struct vdev_vhost_front *f);
+
+/**
+ * Tell the back-end of a network device the MTU that the driver is told (1 to 65535); again after a
+ * reconnection. Before queues are started. Needs NET_MTU, and VIRTIO_NET_F_MTU offered.
+ * @return 0, VIRTQ_ENOTSUP, VDEV_VHOST_FRONT_REFUSED: it can't live with that (said with REPLY_ACK;
+ *         without, the connection ends), or as above
+ */
+VIRTQ_MUST_CHECK int vdev_vhost_front_set_mtu(struct vdev_vhost_front *f, uint16_t mtu);
+/**
+ * Have the back-end of a network device tell the network that @p mac is here now, as after a migration of
+ * a driver that can't (no GUEST_ANNOUNCE). Needs RARP.
+ * @return 0, VIRTQ_ENOTSUP, VDEV_VHOST_FRONT_REFUSED, or as above
+ */
+VIRTQ_MUST_CHECK int vdev_vhost_front_announce(struct vdev_vhost_front *f, const uint8_t mac[6]);
 
 /**
  * Let the back-end keep, in memory that is shared with us, which buffers it has in flight, so that a

@@ -55,9 +55,9 @@ int vf_until(int (*fn)(void *ctx), void *ctx)
 	return 1;
 }
 
-static void add(struct vu_front *f, unsigned thread, const struct vdev_task *task)
+static void add(struct vdev_loop *loop, unsigned thread, const struct vdev_task *task)
 {
-	ck_assert_int_ge(vdev_loop_add(f->loop, thread, task), 0);
+	ck_assert_int_ge(vdev_loop_add(loop, thread, task), 0);
 }
 
 void vf_start_remote(struct vu_front *f)
@@ -79,28 +79,44 @@ void vf_start_remote(struct vu_front *f)
 	ck_assert_ptr_ne(f->mem, MAP_FAILED);
 }
 
+/* A back-end for the device, and who serves it. */
+static void serve_device(struct vu_front *f, int threads, struct vdev_loop *loop)
+{
+	struct vdev_vhost_user_config cfg = {
+		.size = sizeof(cfg), .path = f->path, .fd = -1, .connection = note_connection, .ctx = f};
+	unsigned queues = threads == VF_THREADS ? vdev_queue_count(f->v) : 0;
+	struct vdev_task task;
+
+	if (threads == VF_THREADS)
+		cfg.flags = VDEV_VHOST_USER_QUEUE_TASKS;
+	ck_assert_int_eq(vdev_vhost_user_new(&f->vu, &f->env, f->v, &cfg), 0);
+	if (loop == NULL) {
+		ck_assert_int_eq(vdev_loop_new(&f->loop, &f->env, 1 + queues, 0), 0);
+		loop = f->loop;
+	}
+	vdev_vhost_user_task(f->vu, &task);
+	add(loop, 0, &task);
+	for (unsigned q = 0; q < queues; q++) {
+		ck_assert_int_eq(vdev_vhost_user_queue_task(f->vu, q, &task), 0);
+		add(loop, 1 + q, &task);
+	}
+}
+
 void vf_start(struct vu_front *f, unsigned queues, int threads)
 {
 	struct vdev_blk_config blk = {.size = sizeof(blk), .nqueues = queues, .queue_max = 256};
-	struct vdev_vhost_user_config cfg = {
-		.size = sizeof(cfg), .fd = -1, .connection = note_connection, .ctx = f};
-	struct vdev_task task;
 
 	vf_start_remote(f);
 	f->disk = slow_disk_new(1 << 20, 0);
 	ck_assert_int_eq(vdev_blk_new(&f->v, &f->env, &f->disk->disk, &blk), 0);
-	cfg.path = f->path;
-	if (threads == VF_THREADS)
-		cfg.flags = VDEV_VHOST_USER_QUEUE_TASKS;
-	ck_assert_int_eq(vdev_vhost_user_new(&f->vu, &f->env, f->v, &cfg), 0);
-	ck_assert_int_eq(vdev_loop_new(&f->loop, &f->env, threads == VF_THREADS ? 1 + queues : 1, 0),
-	                 0);
-	vdev_vhost_user_task(f->vu, &task);
-	add(f, 0, &task);
-	for (unsigned q = 0; q < queues && threads == VF_THREADS; q++) {
-		ck_assert_int_eq(vdev_vhost_user_queue_task(f->vu, q, &task), 0);
-		add(f, 1 + q, &task);
-	}
+	serve_device(f, threads, NULL);
+}
+
+void vf_start_device(struct vu_front *f, struct vdev *v, int threads, struct vdev_loop *loop)
+{
+	vf_start_remote(f);
+	f->v = v;
+	serve_device(f, threads, loop);
 }
 
 static void drop_rings(struct vu_front *f)
@@ -128,7 +144,8 @@ void vf_stop(struct vu_front *f)
 		vdev_loop_free(f->loop);
 		vdev_vhost_user_free(f->vu);
 		ck_assert_int_eq(vdev_free(f->v), 0);
-		slow_disk_free(f->disk);
+		if (f->disk != NULL)
+			slow_disk_free(f->disk);
 	}
 	munmap(f->mem, VF_BYTES);
 	close(f->memfd);

@@ -52,7 +52,7 @@ struct vu_front {
 	struct slow_disk *disk;
 	struct vdev *v;
 	struct vdev_vhost_user *vu;
-	struct vdev_loop *loop;
+	struct vdev_loop *loop; /* NULL: somebody else's */
 	char path[64];
 	char dir[48];
 	int sock;
@@ -77,6 +77,11 @@ struct vu_front {
 
 /* Device, back-end and its threads; nothing is connected yet. */
 void vf_start(struct vu_front *f, unsigned queues, int threads);
+/*
+ * The same with another device, which is freed by vf_stop(). Its requests are made as if it were a block device. With a
+ * loop the back-end is a task of that one's first thread; the loop goes before vf_stop().
+ */
+void vf_start_device(struct vu_front *f, struct vdev *v, int threads, struct vdev_loop *loop);
 /* Memory, directory and socket's name alone: the device is somebody else's process. */
 void vf_start_remote(struct vu_front *f);
 void vf_stop(struct vu_front *f);

@@ -51,6 +51,9 @@ enum {
 	MAX_CONFIG = 4096
 };
 
+/* Whether a queue is enabled, and, not 0, served. */
+enum enabled { QUEUE_HELD, QUEUE_ENABLED, QUEUE_DISABLED };
+
 struct counters {
 	uint64_t requests;
 	uint64_t read_bytes;
@@ -82,11 +85,12 @@ struct vdev_queue {
 	uint32_t posted;
 	uintptr_t kicks; /* by vdev_queue_kick(), any thread */
 	uint8_t started;
-	uint8_t enabled;
+	uint8_t enabled; /* enum enabled */
 	uint8_t broken;
 	uint8_t asking;          /* it may wait for a translation, unless told since */
 	struct vdev_owner owner; /* control, while not started */
 	uint8_t owned;
+	uint8_t disabled; /* constant: enum enabled, when it is not */
 	uint8_t shared;   /* constant: others than the owner may be inside, see vdev_queue_enter() */
 	uint32_t entered; /* shared: somebody is */
 
@@ -179,6 +183,11 @@ static inline struct vdev *vdev_of(struct vdev_function *fn)
 static inline int status_has(const struct vdev *v, uint32_t bits)
 {
 	return (load_acquire(&v->status) & bits) == bits;
+}
+
+static inline void queue_set_enabled(struct vdev_queue *q, int on)
+{
+	store_release(&q->enabled, on ? QUEUE_ENABLED : q->disabled);
 }
 
 /* features.c */

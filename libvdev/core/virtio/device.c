@@ -18,7 +18,7 @@ static int check_model(const struct vdev_model *m)
 	    m->ops->size < offsetof(struct vdev_model_ops, poll) || m->ops->name == NULL ||
 	    m->ops->process == NULL)
 		return VIRTQ_EINVAL;
-	if (has_field(m, flags) && m->flags & ~(uint32_t)VDEV_MODEL_SHARED)
+	if (has_field(m, flags) && m->flags & ~(uint32_t)(VDEV_MODEL_SHARED | VDEV_MODEL_DISABLED_TOO))
 		return VIRTQ_EINVAL;
 	if (m->nqueues > MAX_QUEUES || m->config_len > MAX_CONFIG ||
 	    (m->config_len != 0 && m->config == NULL))
@@ -62,8 +62,10 @@ static void init_queue(struct vdev *v, uint32_t i, const struct vdev_model *m)
 	q->ops = &v->ops;
 	q->model = v->model;
 	q->index = i;
-	q->enabled = 1;
+	q->enabled = QUEUE_ENABLED;
 	q->shared = has_field(m, flags) && m->flags & VDEV_MODEL_SHARED;
+	if (has_field(m, flags) && m->flags & VDEV_MODEL_DISABLED_TOO)
+		q->disabled = QUEUE_DISABLED;
 }
 
 static void init_config(struct vdev *v, uint8_t *at, const struct vdev_model *m)
@@ -152,6 +154,13 @@ unsigned vdev_queue_count(const struct vdev *v)
 uint16_t vdev_queue_max(const struct vdev *v, unsigned q)
 {
 	return q < v->nqueues ? v->queue_max : 0;
+}
+
+int vdev_notice(struct vdev *v, enum vdev_notice what, const void *about)
+{
+	if (what != VDEV_NOTICE_ANNOUNCE && what != VDEV_NOTICE_MTU)
+		return VIRTQ_EINVAL;
+	return v->ops.notice == NULL ? VIRTQ_ENOTSUP : v->ops.notice(v->model, what, about);
 }
 
 const struct vdev_env *vdev_env(const struct vdev *v)

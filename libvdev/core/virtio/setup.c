@@ -112,13 +112,18 @@ int vdev_queue_enable(struct vdev *v, unsigned index, int on)
 	if (index >= v->nqueues)
 		return VIRTQ_EINVAL;
 	q = &v->queues[index];
-	store_release(&q->enabled, on != 0);
+	queue_set_enabled(q, on);
 	if (!on || !load_acquire(&q->started))
 		return 0;
 	post(q, POST_WAKE);
 	if (!q->owned)
 		queue_serve_inline(q);
 	return 0;
+}
+
+int vdev_queue_enabled(const struct vdev_queue *q)
+{
+	return load_acquire(&q->enabled) == QUEUE_ENABLED;
 }
 
 int vdev_queue_state(const struct vdev *v, unsigned index, struct virtq_state *out)

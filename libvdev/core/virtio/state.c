@@ -59,7 +59,7 @@ static int put_ring(struct vdev_writer *w, const struct vdev_queue *q)
 
 	if (q->live && !q->broken && virtq_dev_state(&q->vq, &s) < 0)
 		return VIRTQ_EBUSY;
-	if (q->enabled)
+	if (vdev_queue_enabled(q))
 		flags |= RING_ENABLED;
 	if (q->broken)
 		flags |= RING_BROKEN;
@@ -131,7 +131,7 @@ static void restore_queue(struct vdev_queue *q, const struct loaded_queue *l)
 {
 	q->setup = l->setup;
 	q->has_state = 0;
-	store_relaxed(&q->enabled, (l->flags & RING_ENABLED) != 0);
+	queue_set_enabled(q, (l->flags & RING_ENABLED) != 0);
 	store_relaxed(&q->broken, (l->flags & RING_BROKEN) != 0);
 	if (!(l->flags & RING_BROKEN)) {
 		q->start_mem = q->v->fn.mem;

@@ -72,8 +72,7 @@ static int settle(struct vdev_vhost_user *vu)
 	vu->log_all = (f >> VU_F_LOG_ALL & 1) != 0;
 	vu->protocol_acked = (f >> VU_F_PROTOCOL & 1) != 0;
 	if (!vu->protocol_acked)
-		for (unsigned i = 0; i < vu->nrings; i++)
-			vu->rings[i].enabled = 1;
+		vu_rings_enable(vu);
 	vu_log_switch(vu);
 	vu_rings_try(vu);
 	return 0;

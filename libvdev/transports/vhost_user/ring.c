@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Vrings. A ring starts when it has been kicked (or is to be polled), is enabled, and everything about it is known;
- * until its first kick its kick descriptor is watched here, afterwards by its port. GET_VRING_BASE stops it.
+ * Vrings. A ring starts when it has been kicked (or is to be polled) and everything about it is known; until its first
+ * kick its kick descriptor is watched here, afterwards by its port. GET_VRING_BASE stops it. Whether it is enabled is
+ * another matter: what a device does with a running ring that is not, is the device's to know (vdev_queue_enable()).
  */
 #include <sys/epoll.h>
 
@@ -193,8 +194,7 @@ static int complete(const struct vu_ring *r)
 {
 	const struct vdev_vhost_user *vu = r->vu;
 
-	if (!r->kicked || !r->enabled || !r->has_num || !r->has_addr || !vu->has_features ||
-	    vu->nregions == 0)
+	if (!r->kicked || !r->has_num || !r->has_addr || !vu->has_features || vu->nregions == 0)
 		return 0;
 	/* Writes must not be lost between SET_FEATURES and SET_LOG_BASE. */
 	return !(vu->log_all && vu->log == NULL && vu_has(vu, VU_PROTO_LOG_SHMFD));
@@ -223,7 +223,7 @@ void vu_ring_try(struct vu_ring *r)
 		                          : "the in-flight area is not for this ring");
 		return;
 	}
-	rc = vdev_queue_enable(vu->v, r->index, 1);
+	rc = vdev_queue_enable(vu->v, r->index, r->enabled);
 	if (rc >= 0)
 		rc = vdev_queue_start(vu->v, r->index, &setup);
 	if (rc < 0 && rc != VIRTQ_EAGAIN) {
@@ -246,6 +246,20 @@ void vu_rings_try(struct vdev_vhost_user *vu)
 {
 	for (unsigned i = 0; i < vu->nrings; i++)
 		vu_ring_try(&vu->rings[i]);
+}
+
+static int enable(struct vu_ring *r, int on)
+{
+	r->enabled = on;
+	return r->started ? vdev_queue_enable(r->vu->v, r->index, on) : 0;
+}
+
+/* Where nobody can enable rings, they are. */
+void vu_rings_enable(struct vdev_vhost_user *vu)
+{
+	for (unsigned i = 0; i < vu->nrings; i++)
+		if (enable(&vu->rings[i], 1) < 0)
+			vu_log_entry(vu, VDEV_LOG_ERROR, 0, (int)i, 0, "the ring can't be enabled");
 }
 
 /* The watched kick descriptor is readable. It stays so: the port will find the kick. */
@@ -445,11 +459,7 @@ int vu_on_set_vring_enable(struct vdev_vhost_user *vu, struct vu_message *m)
 	/* Some front-ends enable before they have set features. */
 	if (vu->has_features && !vu->protocol_acked)
 		return vu_refuse(vu, "SET_VRING_ENABLE without protocol features");
-	r->enabled = (int)m->state.num;
-	if (r->started)
-		return vdev_queue_enable(vu->v, r->index, r->enabled);
-	vu_ring_try(r);
-	return 0;
+	return enable(r, (int)m->state.num);
 }
 
 int vu_on_vring_kick(struct vdev_vhost_user *vu, struct vu_message *m)

@@ -42,6 +42,10 @@ static const struct vu_entry table[VU_REQUESTS] = {
                           VU_ANY_TIME},
 	[VU_SET_VRING_ENABLE] = {"SET_VRING_ENABLE", vu_on_set_vring_enable, 8, 8, 0, 0, VU_PLAIN, NONE,
                              VU_ANY_TIME},
+	[VU_SEND_RARP] = {"SEND_RARP", vu_on_send_rarp, 8, 8, 0, 0, VU_PLAIN, VU_PROTO_RARP,
+                      VU_ANY_TIME},
+	[VU_NET_SET_MTU] = {"NET_SET_MTU", vu_on_net_set_mtu, 8, 8, 0, 0, VU_PLAIN, VU_PROTO_NET_MTU,
+                        VU_ANY_TIME},
 	[VU_SET_BACKEND_REQ_FD] = {"SET_BACKEND_REQ_FD", vu_on_set_backend_req_fd, 0, 8, 1, 1, VU_PLAIN,
                                VU_PROTO_BACKEND_REQ, VU_ANY_TIME},
 	/* The document's bytes, or the kernel's structure with its padding. */

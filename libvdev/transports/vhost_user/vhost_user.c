@@ -245,7 +245,7 @@ static int attach(struct vdev_vhost_user *vu)
 
 	vdev_offered(vu->v, &f);
 	vu->offered = f.word[0] & ~not_here;
-	vu->protocol_offered = protocol_features;
+	vu->protocol_offered = protocol_features | vu_notices(vu);
 	rc = vdev_function_attach(vu->fn, &a);
 	if (rc < 0)
 		return rc;

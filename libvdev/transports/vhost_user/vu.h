@@ -343,6 +343,7 @@ void vu_ring_free(struct vu_ring *r);
 void vu_ring_kicked(struct vu_ring *r);
 void vu_ring_try(struct vu_ring *r);
 void vu_rings_try(struct vdev_vhost_user *vu);
+void vu_rings_enable(struct vdev_vhost_user *vu);
 void vu_ring_stopped(struct vu_ring *r);
 void vu_ring_no_kick(struct vu_ring *r);
 int vu_any_started(const struct vdev_vhost_user *vu);
@@ -388,6 +389,11 @@ void vu_inflight_drop(struct vdev_vhost_user *vu);
 /* config.c */
 int vu_on_get_config(struct vdev_vhost_user *vu, struct vu_message *m);
 int vu_on_set_config(struct vdev_vhost_user *vu, struct vu_message *m);
+
+/* notice.c */
+uint64_t vu_notices(struct vdev_vhost_user *vu);
+int vu_on_send_rarp(struct vdev_vhost_user *vu, struct vu_message *m);
+int vu_on_net_set_mtu(struct vdev_vhost_user *vu, struct vu_message *m);
 
 /* backend_req.c */
 int vu_on_set_backend_req_fd(struct vdev_vhost_user *vu, struct vu_message *m);

@@ -107,6 +107,45 @@ int vdev_vhost_front_reset(struct vdev_vhost_front *f)
 	return 0;
 }
 
+/* Tell of the MTU again. */
+int front_mtu_send(struct vdev_vhost_front *f)
+{
+	return f->mtu == 0 ? 0 : front_do_u64(f, VU_NET_SET_MTU, f->mtu);
+}
+
+int vdev_vhost_front_set_mtu(struct vdev_vhost_front *f, uint16_t mtu)
+{
+	const uint16_t was = f->mtu;
+	int rc = front_ready(f);
+
+	if (mtu == 0)
+		return VIRTQ_EINVAL;
+	if (rc < 0)
+		return rc;
+	if (!front_has(f, VU_PROTO_NET_MTU) || !(f->offered & BIT(FRONT_NET_F_MTU)))
+		return VIRTQ_ENOTSUP;
+	f->mtu = mtu;
+	rc = front_mtu_send(f);
+	if (rc < 0)
+		f->mtu = was;
+	return rc;
+}
+
+int vdev_vhost_front_announce(struct vdev_vhost_front *f, const uint8_t mac[6])
+{
+	uint8_t payload[8] = {0};
+	int rc = front_ready(f);
+
+	if (mac == NULL)
+		return VIRTQ_EINVAL;
+	if (rc < 0)
+		return rc;
+	if (!front_has(f, VU_PROTO_RARP))
+		return VIRTQ_ENOTSUP;
+	memcpy(payload, mac, 6);
+	return front_do(f, VU_SEND_RARP, payload, sizeof(payload), NULL, 0);
+}
+
 void front_area_close(struct front_area *a)
 {
 	vdev_os_close(a->fd);

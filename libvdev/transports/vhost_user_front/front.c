@@ -4,11 +4,11 @@
 
 #define OWN_BITS (BIT(VU_F_LOG_ALL) | BIT(VU_F_PROTOCOL))
 
-static const uint64_t known_protocol = BIT(VU_PROTO_MQ) | BIT(VU_PROTO_LOG_SHMFD) |
-                                       BIT(VU_PROTO_REPLY_ACK) | BIT(VU_PROTO_BACKEND_REQ) |
-                                       BIT(VU_PROTO_CONFIG) | BIT(VU_PROTO_INFLIGHT_SHMFD) |
-                                       BIT(VU_PROTO_RESET_DEVICE) | BIT(VU_PROTO_INBAND) |
-                                       BIT(VU_PROTO_MEM_SLOTS) | BIT(VU_PROTO_STATUS);
+static const uint64_t known_protocol =
+	BIT(VU_PROTO_MQ) | BIT(VU_PROTO_LOG_SHMFD) | BIT(VU_PROTO_REPLY_ACK) |
+	BIT(VU_PROTO_BACKEND_REQ) | BIT(VU_PROTO_CONFIG) | BIT(VU_PROTO_INFLIGHT_SHMFD) |
+	BIT(VU_PROTO_RESET_DEVICE) | BIT(VU_PROTO_INBAND) | BIT(VU_PROTO_MEM_SLOTS) |
+	BIT(VU_PROTO_STATUS) | BIT(VU_PROTO_RARP) | BIT(VU_PROTO_NET_MTU);
 
 /* Which of the protocol features that are offered to take. */
 static uint64_t choose_protocol(const struct vdev_vhost_front *f, uint64_t offered)

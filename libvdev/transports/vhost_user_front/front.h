@@ -19,6 +19,7 @@
 #define BIT(n) ((uint64_t)1 << (n))
 
 enum { FRONT_MAX_SLOTS = 512, FRONT_MAX_QUEUES = 256, FRONT_TIMEOUT_MS = 10000 };
+enum { FRONT_NET_F_MTU = 3 }; /* of a network device */
 
 /* An answer, or what there is of it: a private copy. */
 struct front_answer {
@@ -106,6 +107,7 @@ struct vdev_vhost_front {
 	struct virtq_features features;
 	int accepted;
 	uint8_t status;
+	uint16_t mtu; /* that was told, or 0 */
 
 	struct front_region *regions;
 	unsigned nregions;
@@ -170,6 +172,7 @@ int front_queue_addr(struct vdev_vhost_front *f, unsigned q);
 int front_stop_all(struct vdev_vhost_front *f);
 
 /* device.c */
+int front_mtu_send(struct vdev_vhost_front *f);
 int front_log_send(struct vdev_vhost_front *f);
 int front_inflight_send(struct vdev_vhost_front *f);
 void front_area_close(struct front_area *a);

@@ -89,9 +89,9 @@ static int tell_status(struct vdev_vhost_front *f, uint8_t status)
 static int tell_device(struct vdev_vhost_front *f)
 {
 	const uint8_t begun = VIRTQ_STATUS_ACKNOWLEDGE | VIRTQ_STATUS_DRIVER;
-	int rc = 0;
+	int rc = front_mtu_send(f);
 
-	if (f->accepted) {
+	if (f->accepted && rc >= 0) {
 		rc = tell_status(f, begun);
 		if (rc >= 0)
 			rc = front_send_features(f);
