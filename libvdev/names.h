@@ -114,6 +114,12 @@
 #define net_arm                     vdev__net_arm
 #define net_deadline                vdev__net_deadline
 #define net_deliver                 vdev__net_deliver
+#define net_dev_free                vdev__net_dev_free
+#define net_dev_info                vdev__net_dev_info
+#define net_dev_init                vdev__net_dev_init
+#define net_dev_name                vdev__net_dev_name
+#define net_dev_refresh             vdev__net_dev_refresh
+#define net_dev_set_sink            vdev__net_dev_set_sink
 #define net_fd                      vdev__net_fd
 #define net_flow                    vdev__net_flow
 #define net_hash                    vdev__net_hash
@@ -133,6 +139,10 @@
 #define net_sum_pieces              vdev__net_sum_pieces
 #define net_toeplitz                vdev__net_toeplitz
 #define net_tunnel_of               vdev__net_tunnel_of
+#define net_watch_arm               vdev__net_watch_arm
+#define net_watch_free              vdev__net_watch_free
+#define net_watch_init              vdev__net_watch_init
+#define net_watch_rest              vdev__net_watch_rest
 #define net_writable                vdev__net_writable
 #define pci_find_structures         vdev__pci_find_structures
 #define pci_get                     vdev__pci_get

@@ -69,6 +69,7 @@ static void add_up(struct vdev_netif_counters *sum, const struct simple_channel 
 	sum->not_taken += counted(&c->not_taken);
 	sum->received += counted(&c->received);
 	sum->received_bytes += counted(&c->received_bytes);
+	sum->receive_dropped += counted(&c->receive_dropped);
 }
 
 void simple_close(struct vdev_netif_channel *c)

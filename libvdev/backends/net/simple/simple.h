@@ -22,7 +22,8 @@ struct simple_channel {
 	struct simple_channel *next;
 	size_t bytes;
 	unsigned pair;
-	uint64_t sent, sent_bytes, send_dropped, not_taken, received, received_bytes;
+	uint64_t sent, sent_bytes, send_dropped, not_taken;
+	uint64_t received, received_bytes, receive_dropped;
 };
 
 static inline struct simple_netif *to_simple(struct vdev_netif *n)

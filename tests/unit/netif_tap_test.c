@@ -1,0 +1,658 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The tap back-end, with the kernel's own network as the other side. */
+#include "check_main.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/if_tun.h>
+#include <net/if.h>
+#include <netinet/udp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <vdev/netif_tap.h>
+
+#include "net_ns.h"
+
+#define HOST "10.9.0.1"
+#define OURS "10.9.0.2"
+
+static const uint8_t our_mac[6] = {2, 0, 0, 0, 0, 2};
+
+/* --- frames ---------------------------------------------------------------------- */
+
+enum { ETH = 14, IP = 14, UDP = 34, DATA = 42 };
+
+static void put16(uint8_t *p, uint32_t v)
+{
+	p[0] = (uint8_t)(v >> 8);
+	p[1] = (uint8_t)v;
+}
+
+static uint32_t ones_sum(const uint8_t *p, uint32_t len, uint32_t sum)
+{
+	for (uint32_t i = 0; i < len; i++)
+		sum += i % 2 ? p[i] : (uint32_t)p[i] << 8;
+	while (sum >> 16)
+		sum = (sum & 0xffff) + (sum >> 16);
+	return sum;
+}
+
+/* A datagram to port 9 of the host, its checksum left to be done. Returns its length. */
+static uint32_t datagram(uint8_t *f, const uint8_t *to, const char *data, uint32_t len)
+{
+	uint32_t udp = 8 + len;
+
+	memset(f, 0, DATA);
+	memcpy(f, to, 6);
+	memcpy(f + 6, our_mac, 6);
+	put16(f + 12, 0x0800);
+	f[IP] = 0x45;
+	put16(f + IP + 2, 20 + udp);
+	f[IP + 8] = 64;
+	f[IP + 9] = 17;
+	ck_assert_int_eq(inet_pton(AF_INET, OURS, f + IP + 12), 1);
+	ck_assert_int_eq(inet_pton(AF_INET, HOST, f + IP + 16), 1);
+	put16(f + IP + 10, ~ones_sum(f + IP, 20, 0));
+	put16(f + UDP, 4000);
+	put16(f + UDP + 2, 9);
+	put16(f + UDP + 4, udp);
+	put16(f + UDP + 6, ones_sum(f + IP + 12, 8, 17 + udp));
+	memcpy(f + DATA, data, len);
+	return DATA + len;
+}
+
+static const struct vdev_net_offload needs_csum = {
+	.flags = VDEV_NET_NEEDS_CSUM, .csum_start = UDP, .csum_offset = 6};
+
+/* --- the tap and its host ----------------------------------------------------------- */
+
+static struct {
+	struct vdev_netif *netif;
+	struct vdev_netif_channel *rx, *tx;
+	char name[VDEV_NETIF_NAME];
+	uint8_t mac[6]; /* the host's */
+	int sock;       /* the host's, port 9 */
+} t;
+
+static int udp_socket(int port)
+{
+	struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+	int s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	ck_assert_int_ge(s, 0);
+	ck_assert_int_eq(bind(s, (struct sockaddr *)&a, sizeof(a)), 0);
+	return s;
+}
+
+static void open_tap(const struct vdev_netif_tap_config *cfg)
+{
+	ck_assert_int_eq(vdev_netif_tap_new(&t.netif, vdev_env_hosted(), cfg), 0);
+	ck_assert_int_eq(vdev_netif_tap_name(t.netif, t.name), 0);
+	if_address(t.name, HOST);
+	if_up(t.name, 1);
+	if_neighbour(t.name, OURS, our_mac);
+	if_get_mac(t.name, t.mac);
+	t.sock = udp_socket(9);
+}
+
+static void open_channels(void)
+{
+	ck_assert_int_eq(t.netif->ops->open(t.netif, 0, VDEV_NET_RECEIVE, &t.rx), 0);
+	ck_assert_int_eq(t.netif->ops->open(t.netif, 0, VDEV_NET_SEND, &t.tx), 0);
+}
+
+static void setup(void)
+{
+	const struct vdev_netif_tap_config cfg = {.size = sizeof(cfg)};
+
+	ns_enter();
+	open_tap(&cfg);
+	open_channels();
+}
+
+static void teardown(void)
+{
+	t.netif->ops->close(t.rx);
+	t.netif->ops->close(t.tx);
+	vdev_netif_free(t.netif);
+	close(t.sock);
+}
+
+static struct vdev_netif_counters counters(void)
+{
+	struct vdev_netif_counters k;
+
+	ck_assert_int_eq(vdev_netif_counters(t.netif, &k), 0);
+	return k;
+}
+
+static void send_frame(const uint8_t *bytes, uint32_t len, struct vdev_net_offload o)
+{
+	const struct virtq_iov iov[2] = {{(uint8_t *)(uintptr_t)bytes, 20},
+	                                 {(uint8_t *)(uintptr_t)bytes + 20, len - 20}};
+	const struct vdev_frame f = {.iov = iov, .niov = 2, .len = len, .offload = o};
+
+	ck_assert_uint_eq(t.netif->ops->send(t.tx, &f, 1), 1);
+}
+
+static void expect_at_host(const char *data, size_t len)
+{
+	static char got[70000];
+
+	wait_readable(t.sock);
+	ck_assert_int_eq(recv(t.sock, got, sizeof(got), 0), (ssize_t)len);
+	ck_assert_mem_eq(got, data, len);
+}
+
+static void host_sends(const void *data, size_t len, int port)
+{
+	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+
+	ck_assert_int_eq(inet_pton(AF_INET, OURS, &to.sin_addr), 1);
+	ck_assert_int_eq(sendto(t.sock, data, len, 0, (struct sockaddr *)&to, sizeof(to)),
+	                 (ssize_t)len);
+}
+
+/* Wait for one frame on a channel. */
+static void receive_on(struct vdev_netif_channel *c, struct vdev_frame *f)
+{
+	int n;
+
+	while ((n = t.netif->ops->receive(c, f, 1)) == 0) {
+		if (t.netif->ops->arm(c) == 0)
+			wait_readable(t.netif->ops->fd(c));
+	}
+	ck_assert_int_eq(n, 1);
+}
+
+/* --- frames there and back ------------------------------------------------------------ */
+
+START_TEST(host_to_device)
+{
+	struct vdev_frame f;
+	const uint8_t *p;
+
+	host_sends("hello", 5, 7);
+	receive_on(t.rx, &f);
+	ck_assert_uint_eq(f.len, DATA + 5);
+	ck_assert_uint_eq(f.niov, 1);
+	p = f.iov[0].base;
+	ck_assert_mem_eq(p, our_mac, 6);
+	ck_assert_mem_eq(p + 6, t.mac, 6);
+	ck_assert_mem_eq(p + DATA, "hello", 5);
+	/* Nobody said that the driver can do checksums. */
+	ck_assert_uint_eq(f.offload.flags & VDEV_NET_NEEDS_CSUM, 0);
+	ck_assert_uint_eq(ones_sum(p + UDP, 13, ones_sum(p + IP + 12, 8, 17 + 13)), 0xffff);
+	ck_assert_int_eq(t.netif->ops->set_takes(t.netif, VDEV_NET_TAKES_CSUM), 0);
+	host_sends("there", 5, 7);
+	receive_on(t.rx, &f);
+	p = f.iov[0].base;
+	ck_assert_uint_eq(f.offload.flags, VDEV_NET_NEEDS_CSUM);
+	ck_assert_uint_eq(f.offload.csum_start, UDP);
+	ck_assert_uint_eq(f.offload.csum_offset, 6);
+	ck_assert_mem_eq(p + DATA, "there", 5);
+	ck_assert_int_eq(t.netif->ops->receive(t.rx, &f, 1), 0);
+	ck_assert_uint_eq(counters().received, 2);
+	ck_assert_uint_eq(counters().received_bytes, 2 * (DATA + 5));
+	ck_assert_uint_eq(counters().receive_dropped, 0);
+}
+END_TEST
+
+/* All of a burst stay where they are until the next call; longest frames too. */
+START_TEST(host_sends_a_burst)
+{
+	enum { N = VDEV_NET_BURST + 3 };
+	struct vdev_frame f[N];
+	static uint8_t data[N][9000];
+	int done = 0;
+
+	if_mtu(t.name, 9028);
+	for (int i = 0; i < N; i++) {
+		memset(data[i], i, sizeof(data[i]));
+		host_sends(data[i], sizeof(data[i]), 7);
+	}
+	for (int want = VDEV_NET_BURST; done < N; want = N - VDEV_NET_BURST) {
+		int n = t.netif->ops->receive(t.rx, f, N);
+
+		ck_assert_int_eq(n, want);
+		for (int i = 0; i < n; i++) {
+			ck_assert_uint_eq(f[i].len, DATA + 9000);
+			ck_assert_mem_eq((uint8_t *)f[i].iov[0].base + DATA, data[done + i], 9000);
+		}
+		done += n;
+	}
+}
+END_TEST
+
+START_TEST(device_to_host)
+{
+	uint8_t bytes[2000];
+	uint32_t len;
+
+	len = datagram(bytes, t.mac, "ahoy", 4);
+	/* The kernel looks at the checksum only if it has to cross something: it is right, or this frame is lost. */
+	send_frame(bytes, len, needs_csum);
+	expect_at_host("ahoy", 4);
+	put16(bytes + UDP + 6, ~ones_sum(bytes + UDP, len - UDP, 0));
+	send_frame(bytes, len, (struct vdev_net_offload){.flags = 0});
+	expect_at_host("ahoy", 4);
+	/* One that is wrong and said to be done goes nowhere. */
+	bytes[DATA]++;
+	send_frame(bytes, len, (struct vdev_net_offload){.flags = 0});
+	bytes[DATA]--;
+	send_frame(bytes, len, (struct vdev_net_offload){.flags = 0});
+	expect_at_host("ahoy", 4);
+	ck_assert_int_eq(is_readable(t.sock), 0);
+	ck_assert_uint_eq(counters().sent, 4);
+	ck_assert_uint_eq(counters().sent_bytes, 4 * len);
+	ck_assert_uint_eq(counters().send_dropped, 0);
+}
+END_TEST
+
+START_TEST(device_sends_many_pieces)
+{
+	enum { LEN = DATA + 1400 };
+	static uint8_t bytes[LEN];
+	static char data[1400];
+	static struct virtq_iov iov[LEN];
+	static const uint32_t niov[] = {1, 2, 1022, 1023, 1024, 1025, LEN};
+
+	for (uint32_t i = 0; i < sizeof(data); i++)
+		data[i] = (char)(i * 7);
+	datagram(bytes, t.mac, data, sizeof(data));
+	for (size_t k = 0; k < sizeof(niov) / sizeof(niov[0]); k++) {
+		struct vdev_frame f = {.iov = iov, .niov = niov[k], .len = LEN, .offload = needs_csum};
+
+		for (uint32_t i = 0; i < niov[k]; i++)
+			iov[i] = (struct virtq_iov){&bytes[i], i + 1 < niov[k] ? 1 : LEN - i};
+		ck_assert_uint_eq(t.netif->ops->send(t.tx, &f, 1), 1);
+		expect_at_host(data, sizeof(data));
+	}
+	ck_assert_uint_eq(counters().send_dropped, 0);
+}
+END_TEST
+
+/* Several datagrams in one frame, each way: the kernel cuts ours, and does not cut its own for a driver that can. */
+START_TEST(datagrams_in_one)
+{
+	enum { SIZE = 1000, LEN = 3500 };
+	static char data[LEN];
+	static uint8_t bytes[DATA + LEN];
+	struct vdev_net_offload o = needs_csum;
+	struct vdev_netif_info info;
+	struct vdev_frame f;
+	int size = SIZE;
+
+	t.netif->ops->info(t.netif, &info);
+	if (!(info.takes & VDEV_NET_TAKES_USO4))
+		return; /* before Linux 6.2 */
+	for (int i = 0; i < LEN; i++)
+		data[i] = (char)(i * 13);
+	o.gso_type = VDEV_NET_GSO_UDP_L4;
+	o.gso_size = SIZE;
+	o.hdr_len = DATA;
+	send_frame(bytes, datagram(bytes, t.mac, data, LEN), o);
+	for (int at = 0; at < LEN; at += SIZE)
+		expect_at_host(data + at, (size_t)(at + SIZE <= LEN ? SIZE : LEN - at));
+	ck_assert_int_eq(setsockopt(t.sock, SOL_UDP, UDP_SEGMENT, &size, sizeof(size)), 0);
+	ck_assert_int_eq(t.netif->ops->set_takes(t.netif, VDEV_NET_TAKES_ALL), 0);
+	host_sends(data, LEN, 7);
+	receive_on(t.rx, &f);
+	ck_assert_uint_eq(f.len, DATA + LEN);
+	ck_assert_uint_eq(f.offload.gso_type, VDEV_NET_GSO_UDP_L4);
+	ck_assert_uint_eq(f.offload.gso_size, SIZE);
+	ck_assert_uint_eq(f.offload.flags, VDEV_NET_NEEDS_CSUM);
+	ck_assert_mem_eq((uint8_t *)f.iov[0].base + DATA, data, LEN);
+	ck_assert_int_eq(t.netif->ops->set_takes(t.netif, 0), 0);
+	host_sends(data, LEN, 7);
+	for (int at = 0; at < LEN; at += SIZE) {
+		receive_on(t.rx, &f);
+		ck_assert_uint_eq(f.offload.gso_type, VDEV_NET_GSO_NONE);
+		ck_assert_mem_eq((uint8_t *)f.iov[0].base + DATA, data + at, f.len - DATA);
+	}
+}
+END_TEST
+
+/* --- waiting --------------------------------------------------------------------------- */
+
+START_TEST(readable_when_armed)
+{
+	int fd = t.netif->ops->fd(t.rx);
+	struct vdev_frame f[2];
+
+	/* Whoever polls is not woken for it. */
+	host_sends("a", 1, 7);
+	ck_assert_int_eq(is_readable(fd), 0);
+	/* A frame that is there before arming counts. */
+	if (t.netif->ops->arm(t.rx) == 0)
+		ck_assert_int_eq(is_readable(fd), 1);
+	ck_assert_int_eq(t.netif->ops->receive(t.rx, f, 2), 1);
+	ck_assert_int_eq(is_readable(fd), 0);
+	ck_assert_int_eq(t.netif->ops->arm(t.rx), 0);
+	ck_assert_int_eq(is_readable(fd), 0);
+	host_sends("b", 1, 7);
+	wait_readable(fd);
+	/* Until it is looked at. */
+	ck_assert_int_eq(is_readable(fd), 1);
+	ck_assert_int_eq(t.netif->ops->receive(t.rx, f, 2), 1);
+	host_sends("c", 1, 7);
+	ck_assert_int_eq(is_readable(fd), 0);
+	ck_assert_int_eq(t.netif->ops->receive(t.rx, f, 2), 1);
+}
+END_TEST
+
+/* --- what a guest may do ----------------------------------------------------------------- */
+
+/* Headers that the kernel refuses cost their own frame only. */
+START_TEST(CH_17fefa1e4)
+{
+	static const struct vdev_net_offload bad[] = {
+		{.flags = VDEV_NET_NEEDS_CSUM, .csum_start = 65535, .csum_offset = 65535},
+		{.flags = VDEV_NET_NEEDS_CSUM, .csum_start = 2000, .csum_offset = 6},
+		{.gso_type = 77, .gso_size = 100, .hdr_len = 54},
+		{.gso_type = VDEV_NET_GSO_TCPV4, .gso_size = 0},
+		{.flags = VDEV_NET_NEEDS_CSUM,
+	     .gso_type = VDEV_NET_GSO_TCPV4,
+	     .gso_size = 0,
+	     .csum_start = UDP,
+	     .csum_offset = 6},
+	};
+	enum { BAD = sizeof(bad) / sizeof(bad[0]) };
+	uint8_t bytes[200];
+	uint32_t len = datagram(bytes, t.mac, "still here", 10);
+	const struct virtq_iov iov = {bytes, len};
+	struct vdev_frame frames[BAD + 2];
+
+	for (size_t i = 0; i < BAD; i++)
+		frames[i] = (struct vdev_frame){.iov = &iov, .niov = 1, .len = len, .offload = bad[i]};
+	frames[BAD] = (struct vdev_frame){.iov = &iov, .niov = 1, .len = len, .offload = needs_csum};
+	frames[BAD + 1] = frames[BAD];
+	/* The whole burst is taken, and the good ones at its end arrive. */
+	ck_assert_uint_eq(t.netif->ops->send(t.tx, frames, BAD + 2), BAD + 2);
+	expect_at_host("still here", 10);
+	expect_at_host("still here", 10);
+	ck_assert_uint_eq(counters().send_dropped, BAD);
+	ck_assert_uint_eq(counters().sent, 2);
+}
+END_TEST
+
+/* Guest memory that has gone away under a frame. */
+START_TEST(unmapped_memory_is_dropped)
+{
+	const struct virtq_iov iov = {(void *)(uintptr_t)4096, 100};
+	const struct vdev_frame f = {.iov = &iov, .niov = 1, .len = 100};
+
+	ck_assert_uint_eq(t.netif->ops->send(t.tx, &f, 1), 1);
+	ck_assert_uint_eq(counters().send_dropped, 1);
+}
+END_TEST
+
+/* --- the interface ------------------------------------------------------------------------ */
+
+static void count_link(void *ctx)
+{
+	++*(int *)ctx;
+}
+
+static uint32_t no_frames(void *ctx, const struct vdev_frame *frames, uint32_t n, uint32_t flow)
+{
+	(void)ctx;
+	(void)frames;
+	(void)flow;
+	ck_abort_msg("nothing is pushed");
+	return n;
+}
+
+START_TEST(interface_down_and_up)
+{
+	int events = 0;
+	const struct vdev_net_sink sink = {
+		.size = sizeof(sink), .deliver = no_frames, .link = count_link, .ctx = &events};
+	uint8_t bytes[200];
+	uint32_t len = datagram(bytes, t.mac, "up", 2);
+	struct vdev_netif_info info;
+	struct vdev_frame f;
+
+	t.netif->ops->set_sink(t.netif, &sink);
+	/* It was made down, and came up. */
+	ck_assert_int_eq(vdev_netif_tap_refresh(t.netif), 1);
+	ck_assert_int_eq(vdev_netif_tap_refresh(t.netif), 0);
+	ck_assert_int_eq(events, 1);
+	t.netif->ops->info(t.netif, &info);
+	ck_assert_uint_eq(info.link, 1);
+	ck_assert_uint_eq(info.mtu, 1500);
+	if_up(t.name, 0);
+	ck_assert_int_eq(vdev_netif_tap_refresh(t.netif), 1);
+	ck_assert_int_eq(events, 2);
+	t.netif->ops->info(t.netif, &info);
+	ck_assert_uint_eq(info.link, 0);
+	send_frame(bytes, len, needs_csum);
+	ck_assert_uint_eq(counters().send_dropped, 1);
+	ck_assert_int_eq(t.netif->ops->receive(t.rx, &f, 1), 0);
+	if_mtu(t.name, 1400);
+	if_up(t.name, 1);
+	ck_assert_int_eq(vdev_netif_tap_refresh(t.netif), 1);
+	t.netif->ops->info(t.netif, &info);
+	ck_assert_uint_eq(info.mtu, 1400);
+	send_frame(bytes, len, needs_csum);
+	expect_at_host("up", 2);
+	/* Nobody is told any more. */
+	t.netif->ops->set_sink(t.netif, NULL);
+	if_up(t.name, 0);
+	ck_assert_int_eq(vdev_netif_tap_refresh(t.netif), 1);
+	ck_assert_int_eq(events, 3);
+}
+END_TEST
+
+START_TEST(interface_gone)
+{
+	uint8_t bytes[200];
+	uint32_t len = datagram(bytes, t.mac, "?", 1);
+	char name[VDEV_NETIF_NAME];
+	struct vdev_netif_info info;
+	struct vdev_frame f;
+
+	if_delete(t.name);
+	ck_assert_int_lt(t.netif->ops->receive(t.rx, &f, 1), 0);
+	send_frame(bytes, len, needs_csum);
+	ck_assert_uint_eq(counters().send_dropped, 1);
+	ck_assert_int_eq(vdev_netif_tap_name(t.netif, name), -ENODEV);
+	t.netif->ops->info(t.netif, &info);
+	ck_assert_uint_eq(info.link, 0);
+}
+END_TEST
+
+/* --- several queues ----------------------------------------------------------------------- */
+
+static void flows_until(struct vdev_netif_channel *const *c, int wanted)
+{
+	int seen = 0;
+	struct vdev_frame f[VDEV_NET_BURST];
+
+	/* 2,000 ports: that all of them go the same way is no chance to speak of. */
+	for (int port = 1; port <= 2000 && seen != wanted; port++) {
+		host_sends("flow", 4, port);
+		for (int i = 0; i < 2; i++)
+			if (t.netif->ops->receive(c[i], f, VDEV_NET_BURST) > 0)
+				seen |= 1 << i;
+	}
+	ck_assert_int_eq(seen, wanted);
+}
+
+START_TEST(several_queues)
+{
+	const struct vdev_netif_tap_config cfg = {.size = sizeof(cfg), .name = "mq%d", .pairs = 2};
+	struct vdev_netif_channel *c[2], *s, *none;
+	struct vdev_netif_info info;
+	struct vdev_frame f;
+	uint8_t bytes[200];
+	uint32_t len;
+
+	ns_enter();
+	open_tap(&cfg);
+	ck_assert_str_eq(t.name, "mq0");
+	t.netif->ops->info(t.netif, &info);
+	ck_assert_uint_eq(info.max_pairs, 2);
+	ck_assert_int_eq(t.netif->ops->open(t.netif, 2, VDEV_NET_SEND, &none), VIRTQ_EINVAL);
+	for (unsigned i = 0; i < 2; i++)
+		ck_assert_int_eq(t.netif->ops->open(t.netif, i, VDEV_NET_RECEIVE, &c[i]), 0);
+	ck_assert_int_eq(t.netif->ops->open(t.netif, 1, VDEV_NET_SEND, &s), 0);
+	/* In the beginning there is one. The other sleeps, undisturbed. */
+	flows_until(c, 1);
+	ck_assert_int_eq(t.netif->ops->arm(c[1]), 0);
+	ck_assert_int_eq(is_readable(t.netif->ops->fd(c[1])), 0);
+	t.netif->ops->set_pairs(t.netif, 2);
+	for (int port = 1; port <= 2000 && !is_readable(t.netif->ops->fd(c[1])); port++)
+		host_sends("flow", 4, port);
+	ck_assert_int_eq(is_readable(t.netif->ops->fd(c[1])), 1);
+	ck_assert_int_eq(t.netif->ops->receive(c[1], &f, 1), 1);
+	ck_assert_int_eq(is_readable(t.netif->ops->fd(c[1])), 0);
+	flows_until(c, 3);
+	/* The second sends like the first. */
+	t.tx = s;
+	len = datagram(bytes, t.mac, "two", 3);
+	send_frame(bytes, len, needs_csum);
+	expect_at_host("two", 3);
+	t.netif->ops->set_pairs(t.netif, 1);
+	while (t.netif->ops->receive(c[0], &f, 1) > 0)
+		continue;
+	flows_until(c, 1);
+	/* And again: a queue comes back, whether it is waited for or not. */
+	t.netif->ops->set_pairs(t.netif, 7);
+	flows_until(c, 3);
+	ck_assert_int_eq(t.netif->ops->arm(c[1]), 0);
+	t.netif->ops->set_pairs(t.netif, 0);
+	ck_assert_int_eq(t.netif->ops->receive(c[1], &f, 1), 0);
+	ck_assert_int_eq(t.netif->ops->arm(c[1]), 0);
+	t.netif->ops->close(c[1]);
+	t.netif->ops->set_pairs(t.netif, 2);
+	t.netif->ops->close(c[0]);
+	t.netif->ops->close(s);
+	vdev_netif_free(t.netif);
+	close(t.sock);
+}
+END_TEST
+
+/* --- descriptors from elsewhere -------------------------------------------------------------- */
+
+static int tun(const char *name, int flags)
+{
+	struct ifreq r;
+	int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
+
+	ck_assert_int_ge(fd, 0);
+	memset(&r, 0, sizeof(r));
+	strncpy(r.ifr_name, name, IFNAMSIZ - 1);
+	r.ifr_flags = (short)flags;
+	ck_assert_int_eq(ioctl(fd, TUNSETIFF, &r), 0);
+	return fd;
+}
+
+START_TEST(given_descriptor)
+{
+	int offloads = _i;
+	int fd;
+	struct vdev_netif_tap_config cfg = {.size = sizeof(cfg), .fds = &fd};
+	struct vdev_netif_info info;
+	uint8_t bytes[200];
+	uint32_t len;
+	struct vdev_frame f;
+
+	ns_enter();
+	fd = tun("given", IFF_TAP | IFF_NO_PI | (offloads ? IFF_VNET_HDR : 0));
+	open_tap(&cfg);
+	open_channels();
+	/* It is ours as well now. */
+	close(fd);
+	ck_assert_str_eq(t.name, "given");
+	t.netif->ops->info(t.netif, &info);
+	ck_assert_int_eq(info.takes != 0, offloads);
+	ck_assert_int_eq(t.netif->ops->set_takes(t.netif, VDEV_NET_TAKES_ALL), 0);
+	len = datagram(bytes, t.mac, "given", 5);
+	put16(bytes + UDP + 6, ~ones_sum(bytes + UDP, len - UDP, 0));
+	send_frame(bytes, len, (struct vdev_net_offload){.flags = 0});
+	expect_at_host("given", 5);
+	host_sends("back", 4, 7);
+	receive_on(t.rx, &f);
+	ck_assert_uint_eq(f.len, DATA + 4);
+	ck_assert_mem_eq((uint8_t *)f.iov[0].base + DATA, "back", 4);
+	ck_assert_int_eq(f.offload.flags == VDEV_NET_NEEDS_CSUM, offloads);
+	teardown();
+}
+END_TEST
+
+START_TEST(misuse)
+{
+	struct vdev_netif_tap_config cfg = {.size = sizeof(cfg), .name = "sixteen_letters_"};
+	const struct vdev_env *env = vdev_env_hosted();
+	struct vdev_netif *n = NULL;
+	char name[VDEV_NETIF_NAME];
+	int fd;
+
+	ns_enter();
+	ck_assert_int_eq(vdev_netif_tap_new(&n, env, &cfg), VIRTQ_EINVAL);
+	cfg.name = "x";
+	ck_assert_int_eq(vdev_netif_tap_new(NULL, env, &cfg), VIRTQ_EINVAL);
+	ck_assert_int_eq(vdev_netif_tap_new(&n, NULL, &cfg), VIRTQ_EINVAL);
+	ck_assert_int_eq(vdev_netif_tap_new(&n, env, NULL), VIRTQ_EINVAL);
+	cfg.pairs = 257;
+	ck_assert_int_eq(vdev_netif_tap_new(&n, env, &cfg), VIRTQ_EINVAL);
+	cfg.pairs = 0;
+	cfg.size--;
+	ck_assert_int_eq(vdev_netif_tap_new(&n, env, &cfg), VIRTQ_EINVAL);
+	cfg.size++;
+	/* Not a tap at all, one of IP packets. */
+	cfg.name = NULL;
+	cfg.fds = &fd;
+	fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	ck_assert_int_lt(vdev_netif_tap_new(&n, env, &cfg), 0);
+	close(fd);
+	fd = tun("a", IFF_TUN | IFF_NO_PI);
+	ck_assert_int_eq(vdev_netif_tap_new(&n, env, &cfg), VIRTQ_EINVAL);
+	close(fd);
+	fd = tun("b", IFF_TAP | IFF_NO_PI);
+	/* Somebody has it already. */
+	cfg.fds = NULL;
+	cfg.name = "b";
+	ck_assert_int_eq(vdev_netif_tap_new(&n, env, &cfg), VIRTQ_EBUSY);
+	close(fd);
+	ck_assert_ptr_null(n);
+	ck_assert_int_eq(vdev_netif_tap_name(NULL, name), VIRTQ_EINVAL);
+	ck_assert_int_eq(vdev_netif_tap_refresh(NULL), VIRTQ_EINVAL);
+}
+END_TEST
+
+void test_suites(SRunner *runner)
+{
+	Suite *suite = suite_create("netif_tap");
+	TCase *tc = tcase_create("tap"), *own = tcase_create("own");
+	const char *missing = ns_missing();
+
+	if (missing != NULL) {
+		printf("skipped: %s\n", missing);
+		exit(77);
+	}
+	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_add_test(tc, host_to_device);
+	tcase_add_test(tc, host_sends_a_burst);
+	tcase_add_test(tc, device_to_host);
+	tcase_add_test(tc, device_sends_many_pieces);
+	tcase_add_test(tc, datagrams_in_one);
+	tcase_add_test(tc, readable_when_armed);
+	tcase_add_test(tc, CH_17fefa1e4);
+	tcase_add_test(tc, unmapped_memory_is_dropped);
+	tcase_add_test(tc, interface_down_and_up);
+	tcase_add_test(tc, interface_gone);
+	tcase_add_test(own, several_queues);
+	tcase_add_loop_test(own, given_descriptor, 0, 2);
+	tcase_add_test(own, misuse);
+	suite_add_tcase(suite, tc);
+	suite_add_tcase(suite, own);
+	srunner_add_suite(runner, suite);
+}
