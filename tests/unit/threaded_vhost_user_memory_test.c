@@ -103,9 +103,11 @@ START_TEST(refused_regions)
 	struct vu_region_desc d;
 	int fds[2] = {f.memfd, f.memfd};
 	unsigned before;
+	int other;
 
 	up(VF_ONE_THREAD);
 	before = vf_open_fds();
+	other = memfd_create("other", MFD_CLOEXEC);
 	fds[0] = fds[1] = f.memfd;
 	/* empty, beyond the file, wrapping in each way */
 	ck_assert_int_ne(add(vf_region(0, 0), f.memfd), 0);
@@ -127,7 +129,14 @@ START_TEST(refused_regions)
 	ck_assert_int_ne(add(vf_region(0, PAGE), f.sock), 0);
 	/* overlaps, in guest's or front-end's addresses */
 	ck_assert_int_eq(add(vf_region(0, 4 * PAGE), f.memfd), 0);
-	ck_assert_int_ne(add(vf_region(0, 4 * PAGE), f.memfd), 0);
+	ck_assert_int_ne(add(vf_region(0, 3 * PAGE), f.memfd), 0);
+	d = vf_region(0, 4 * PAGE);
+	d.offset += PAGE;
+	ck_assert_int_ne(add(d, f.memfd), 0);
+	ck_assert_int_ge(other, 0);
+	ck_assert_int_eq(ftruncate(other, VF_BYTES), 0);
+	ck_assert_int_ne(add(vf_region(0, 4 * PAGE), other), 0);
+	close(other);
 	d = vf_region(3 * PAGE, PAGE);
 	d.uva += 1 << 30;
 	ck_assert_int_ne(add(d, f.memfd), 0);
@@ -158,6 +167,34 @@ START_TEST(refused_regions)
 END_TEST
 
 /* Offsets that are no multiple of a page, and guest addresses that are none either. */
+/* One that was added several times, as for several queue pairs, is there until it was removed as often. */
+START_TEST(region_added_again)
+{
+	unsigned before;
+
+	up(_i);
+	ck_assert_int_eq(add(vf_region(0, VF_DATA), f.memfd), 0);
+	ck_assert_int_eq(add(vf_region(VF_DATA, PAGE), f.memfd), 0);
+	before = vf_open_fds();
+	for (int i = 0; i < 3; i++)
+		ck_assert_int_eq(add(vf_region(VF_DATA, PAGE), f.memfd), 0);
+	ck_assert_uint_eq(vf_open_fds(), before);
+	vf_ring_setup(&f, 0);
+	vf_ring_go(&f, 0);
+	vf_driver_ok(&f);
+	for (int i = 0; i < 4; i++) {
+		ck_assert_uint_eq(vf_request(&f, 0, 0, 0, VF_DATA, PAGE), 0);
+		ck_assert_int_eq(rem(vf_region(VF_DATA, PAGE)), 0);
+	}
+	ck_assert_int_ne(rem(vf_region(VF_DATA, PAGE)), 0);
+	memset(f.mem + VF_DATA, 0x11, PAGE);
+	(void)vf_submit(&f, 0, 0, 0, VF_DATA, PAGE);
+	ck_assert(vf_signalled(f.rings[0].err, 5000));
+	ck_assert_uint_eq(f.mem[VF_DATA], 0x11);
+	vf_stop(&f);
+}
+END_TEST
+
 START_TEST(unaligned_region)
 {
 	struct vu_region_desc d = {
@@ -458,6 +495,7 @@ void test_suites(SRunner *runner)
 	tcase_add_loop_test(c, many_slots, 0, 2);
 	tcase_add_loop_test(c, removed_memory_is_out_of_reach, 0, 2);
 	tcase_add_test(c, refused_regions);
+	tcase_add_loop_test(c, region_added_again, 0, 2);
 	tcase_add_test(c, unaligned_region);
 	tcase_add_loop_test(c, log_tells_the_truth, 0, 4);
 	tcase_add_loop_test(c, log_covers_what_is_out, 0, 2);

@@ -167,7 +167,7 @@ static int region_new(struct vdev_vhost_user *vu, struct vu_region **out,
 	r = vu->env.alloc(vu->env.ctx, sizeof(*r));
 	if (r == NULL)
 		return vu_refuse(vu, "no memory for a memory region");
-	*r = (struct vu_region){.refs = 1, .env = vu->env, .d = *d};
+	*r = (struct vu_region){.refs = 1, .env = vu->env, .d = *d, .dev = st.st_dev, .ino = st.st_ino};
 	rc = map(vu, r, fd);
 	if (rc < 0)
 		vu->env.free(vu->env.ctx, r, sizeof(*r));
@@ -267,12 +267,35 @@ static unsigned copy_table(struct vdev_vhost_user *vu)
 	return vu->nregions;
 }
 
+/* The region of the same addresses in the same place of the same file, or NULL. */
+static struct vu_region *same(struct vdev_vhost_user *vu, const struct vu_region_desc *d, int fd)
+{
+	struct stat st;
+
+	for (unsigned i = 0; i < vu->nregions; i++) {
+		struct vu_region *r = vu->regions[i];
+
+		if (r->d.gpa == d->gpa && r->d.uva == d->uva && r->d.len == d->len &&
+		    r->d.offset == d->offset)
+			return fstat(fd, &st) == 0 && st.st_dev == r->dev && st.st_ino == r->ino ? r : NULL;
+	}
+	return NULL;
+}
+
+/*
+ * QEMU up to 8.0 adds and removes each region of a device with several queue pairs once for each pair. It goes when it was
+ * removed as often as it was added.
+ */
 int vu_on_add_mem_reg(struct vdev_vhost_user *vu, struct vu_message *m)
 {
-	struct vu_region *r;
+	struct vu_region *r = same(vu, &m->reg.region, m->fds[0]);
 	unsigned n;
 	int rc;
 
+	if (r != NULL && r->again != UINT32_MAX) {
+		r->again++;
+		return 0;
+	}
 	if (vu->nregions == vu->max_regions)
 		return vu_refuse(vu, "too many memory regions");
 	rc = region_new(vu, &r, &m->reg.region, m->fds[0]);
@@ -303,6 +326,10 @@ int vu_on_rem_mem_reg(struct vdev_vhost_user *vu, struct vu_message *m)
 		at++;
 	if (at == vu->nregions)
 		return vu_refuse(vu, "no such memory region");
+	if (vu->regions[at]->again != 0) {
+		vu->regions[at]->again--;
+		return 0;
+	}
 	n = copy_table(vu);
 	gone = vu->spare[at];
 	memmove(vu->spare + at, vu->spare + at + 1, (n - at - 1) * sizeof(*vu->spare));

@@ -98,6 +98,8 @@ struct vu_region {
 	struct vdev_os_map map;
 	struct vu_window window;
 	void *host;
+	uint64_t dev, ino; /* its file */
+	uint32_t again;    /* times it was added besides the first */
 };
 
 /* The guest's log, mapped. */
