@@ -89,7 +89,8 @@ net_least()
 # --- guests ------------------------------------------------------------------------------------
 
 # net_qemu NAME SOCKET PAIRS DEVICE_OPTIONS [KERNEL_ARGUMENT...]: a Linux guest with a network device,
-# see it_devices in lib.sh; it_reconnect=,reconnect=1 has it come back to a daemon that was killed
+# see it_devices in lib.sh; it_reconnect=,reconnect=1 has it come back to a daemon that was killed.
+# No MSI-X vectors: QEMU 7.2 under TCG crashes when a vhost-user network device unmasks one.
 net_qemu()
 {
 	local name=$1 socket=$2 pairs=$3 options=$4 accel cpu=max
@@ -97,14 +98,14 @@ net_qemu()
 
 	read -r accel _ < "$it_cache/qemu/accel"
 	[ "$accel" = kvm ] && cpu=host
-	[ "$pairs" -eq 1 ] || options+=,mq=on,vectors=$((2 * pairs + 2))
+	[ "$pairs" -eq 1 ] || options+=,mq=on
 	: > "$name.out"
 	qemu-system-x86_64 -M "q35,memory-backend=mem$it_machine" -accel "$accel" -cpu "$cpu" -smp "$pairs" -m 256 \
 		-object memory-backend-memfd,id=mem,size=256M,share=on \
 		-nodefaults -no-user-config -display none -no-reboot -serial "file:$name.out" \
 		"${it_devices[@]}" -chardev "socket,id=net,path=$socket${it_reconnect:-}" \
 		-netdev "vhost-user,id=net,chardev=net,queues=$pairs" \
-		-device "virtio-net-pci,netdev=net,romfile=$options" \
+		-device "virtio-net-pci,netdev=net,vectors=0,romfile=$options" \
 		-kernel "$it_cache/qemu/vmlinuz" -initrd "$it_cache/qemu/initramfs" \
 		-append "console=ttyS0 quiet panic=-1 no_timer_check vd.mode=net $*" < /dev/null 2> "$name.err" &
 	guest_new "$name" $! "Linux in QEMU"
