@@ -345,6 +345,19 @@ static void scribble(struct fuzz *z)
 	z->strange = z->tainted = 1;
 }
 
+/* What network devices are told. */
+static void notice(struct fuzz *z, uint8_t op)
+{
+	uint64_t what = take_number(&z->in);
+	uint8_t mac[6];
+
+	memcpy(mac, &what, sizeof(mac));
+	if (op >= 224)
+		(void)!vdev_vhost_front_announce(z->f, mac);
+	else
+		(void)!vdev_vhost_front_set_mtu(z->f, (uint16_t)what);
+}
+
 static void step(struct fuzz *z)
 {
 	uint8_t op = take8(&z->in);
@@ -406,7 +419,10 @@ static void step(struct fuzz *z)
 		z->lie = take8(&z->in);
 		break;
 	default:
-		(void)z->task.run(z->task.ctx, 0);
+		if (op >= 192)
+			notice(z, op);
+		else
+			(void)z->task.run(z->task.ctx, 0);
 	}
 }
 
@@ -474,7 +490,7 @@ static void offer(struct fuzz *z)
 
 	z->b.features = one << VIRTQ_F_VERSION_1 | one << VIRTQ_F_RING_PACKED |
 	                one << VIRTQ_F_EVENT_IDX | one << VIRTQ_F_IN_ORDER |
-	                one << VIRTQ_F_ACCESS_PLATFORM | one << VU_F_LOG_ALL |
+	                one << VIRTQ_F_ACCESS_PLATFORM | one << VU_F_LOG_ALL | one << 3 /* MTU */ |
 	                (z->how & HOW_OLD ? 0 : one << VU_F_PROTOCOL);
 	z->b.protocol = UINT64_MAX;
 	if (z->how & HOW_FEWER)

@@ -25,6 +25,7 @@
 #include "fuzz.h"
 #include "no_aio.h"
 #include "slow_disk.h"
+#include "take_notices.h"
 
 enum { STEPS = 96, MEM = 1 << 20, QUEUES = 2, RING = 64, RING_AREA = 0x4000, DISK = 1 << 16 };
 /* Where in guest memory requests and indirect tables lie. */
@@ -358,10 +359,10 @@ static void iotlb(struct front *f)
 static void begin_well(struct front *f)
 {
 	const uint64_t one = 1;
-	uint64_t protocol = one << VU_PROTO_REPLY_ACK | one << VU_PROTO_LOG_SHMFD |
-	                    one << VU_PROTO_BACKEND_REQ | one << VU_PROTO_CONFIG |
-	                    one << VU_PROTO_MEM_SLOTS | one << VU_PROTO_RESET_DEVICE |
-	                    one << VU_PROTO_INFLIGHT_SHMFD;
+	uint64_t protocol =
+		one << VU_PROTO_REPLY_ACK | one << VU_PROTO_LOG_SHMFD | one << VU_PROTO_BACKEND_REQ |
+		one << VU_PROTO_CONFIG | one << VU_PROTO_MEM_SLOTS | one << VU_PROTO_RESET_DEVICE |
+		one << VU_PROTO_INFLIGHT_SHMFD | one << VU_PROTO_RARP | one << VU_PROTO_NET_MTU;
 
 	if (f->how & HOW_INBAND)
 		protocol |= one << VU_PROTO_INBAND | one << VU_PROTO_BACKEND_SEND_FD;
@@ -477,6 +478,10 @@ static void config(struct front *f)
 	uint8_t how = take8(&f->in);
 	uint32_t bytes;
 
+	if (how >= 192) { /* what network devices are told */
+		tell_u64(f, how & 1 ? VU_SEND_RARP : VU_NET_SET_MTU, take_number(&f->in));
+		return;
+	}
 	memset(&c, 0, sizeof(c));
 	c.offset = how & 4 ? (uint32_t)take_number(&f->in) : take8(&f->in) % 70;
 	c.size = how & 8 ? (uint32_t)take_number(&f->in) : take8(&f->in) % 70;
@@ -710,6 +715,7 @@ static void start(struct front *f)
 
 	f->disk = slow_disk_new(DISK, f->how & HOW_SYNC);
 	HOLDS(vdev_blk_new(&f->v, vdev_env_hosted(), &f->disk->disk, &blk) == 0);
+	take_notices(f->v);
 	HOLDS(vdev_vhost_user_new(&serving, vdev_env_hosted(), f->v, &cfg) == 0);
 	vdev_vhost_user_task(serving, &f->task);
 	serve(f);
