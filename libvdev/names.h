@@ -4,6 +4,7 @@
 #define LIBVDEV_NAMES_H
 
 #define ack                         vdev__ack
+#define beyond_mtu                  vdev__beyond_mtu
 #define blk_io_done                 vdev__blk_io_done
 #define blk_limit_levels            vdev__blk_limit_levels
 #define blk_limit_restore           vdev__blk_limit_restore
@@ -28,6 +29,7 @@
 #define coalesce_take               vdev__coalesce_take
 #define coalesce_timer              vdev__coalesce_timer
 #define coalesce_untold             vdev__coalesce_untold
+#define conf_new                    vdev__conf_new
 #define config_notify               vdev__config_notify
 #define config_release              vdev__config_release
 #define config_reset                vdev__config_reset
@@ -39,6 +41,7 @@
 #define core_resume                 vdev__core_resume
 #define core_save                   vdev__core_save
 #define core_set_mem                vdev__core_set_mem
+#define decide                      vdev__decide
 #define driver_live                 vdev__driver_live
 #define driver_queue_is             vdev__driver_queue_is
 #define driver_queue_size           vdev__driver_queue_size
@@ -109,7 +112,12 @@
 #define front_uva                   vdev__front_uva
 #define front_wait                  vdev__front_wait
 #define function_activate           vdev__function_activate
+#define gate_add                    vdev__gate_add
+#define gate_remove                 vdev__gate_remove
 #define gate_update                 vdev__gate_update
+#define gates_init                  vdev__gates_init
+#define gates_pass                  vdev__gates_pass
+#define gates_wait_lock             vdev__gates_wait_lock
 #define load_parse                  vdev__load_parse
 #define net_arm                     vdev__net_arm
 #define net_deadline                vdev__net_deadline
@@ -168,6 +176,8 @@
 #define queue_translated            vdev__queue_translated
 #define queue_unmap                 vdev__queue_unmap
 #define queue_xlat                  vdev__queue_xlat
+#define rate_give_back              vdev__rate_give_back
+#define rate_take                   vdev__rate_take
 #define section_begin               vdev__section_begin
 #define section_end                 vdev__section_end
 #define section_finished            vdev__section_finished
@@ -186,6 +196,18 @@
 #define status_reset                vdev__status_reset
 #define status_suspended            vdev__status_suspended
 #define suspend_begin               vdev__suspend_begin
+#define switch_alloc                vdev__switch_alloc
+#define switch_port_of              vdev__switch_port_of
+#define switch_send                 vdev__switch_send
+#define table_add_static            vdev__table_add_static
+#define table_find                  vdev__table_find
+#define table_free                  vdev__table_free
+#define table_init                  vdev__table_init
+#define table_learn                 vdev__table_learn
+#define table_purge                 vdev__table_purge
+#define table_remove_static         vdev__table_remove_static
+#define table_seen                  vdev__table_seen
+#define table_sweep                 vdev__table_sweep
 #define vu_any_started              vdev__vu_any_started
 #define vu_broken                   vdev__vu_broken
 #define vu_cache_find               vdev__vu_cache_find
