@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What a frame costs in virtio-net: instructions and time of the device side, in one process, from vdev_queue_run()
+ * down. Sending goes into a back-end that forgets, receiving is from one that makes frames.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "net_bench.h"
+
+enum { FEW = 3200, MANY = 35200 };
+
+struct options {
+	int json, quick, instructions;
+	unsigned windows;
+	uint64_t window_ns;
+};
+
+static const char *const ways[] = {"tx", "rx"};
+static const char *const layouts[] = {"split", "packed"};
+static const char *const forms[] = {"plain", "mergeable", "in-order"};
+
+static const char *form_of(const struct net_kind *k)
+{
+	return forms[k->in_order ? 2 : k->mergeable];
+}
+
+/*
+ * Instructions of the same work in DPDK 22.11's vhost library, by callgrind: a 64-byte frame with its copy and the
+ * work on its mbuf, burst 32 (rte_vhost_dequeue_burst(), rte_vhost_enqueue_burst()). Split rings in order: not measured.
+ */
+static double dpdk(const struct net_kind *k)
+{
+	static const double plain[2][2] = {{289, 382}, {189, 162}}, in_order[2] = {166, 159};
+
+	if (k->len != 64 || k->burst != NET_BURST || (k->in_order && !k->packed))
+		return -1;
+	return k->in_order ? in_order[k->receive] : plain[k->packed][k->receive];
+}
+
+static void name_of(char *to, size_t room, const struct net_kind *k)
+{
+	snprintf(to, room, "%s, %s %s, %u bytes, burst %u", ways[k->receive], layouts[k->packed],
+	         form_of(k), k->len, k->burst);
+}
+
+/* Instructions of a frame: the difference of two runs, so that set-up and warm-up drop out. < 0: none. */
+static double count(const struct net_kind *k)
+{
+	char burst[16], len[16], few[16], many[16];
+	char *argv[] = {(char *)(uintptr_t)bench_self(),
+	                (char *)"--one",
+	                few,
+	                (char *)(uintptr_t)ways[k->receive],
+	                (char *)(uintptr_t)layouts[k->packed],
+	                (char *)(uintptr_t)form_of(k),
+	                burst,
+	                len,
+	                NULL};
+	int64_t a, b;
+
+	snprintf(burst, sizeof(burst), "%u", k->burst);
+	snprintf(len, sizeof(len), "%u", k->len);
+	snprintf(few, sizeof(few), "%d", FEW);
+	snprintf(many, sizeof(many), "%d", MANY);
+	a = bench_callgrind("device_side", argv);
+	argv[2] = many;
+	b = bench_callgrind("device_side", argv);
+	return a <= 0 || b <= a ? -1 : (double)(b - a) / (MANY - FEW);
+}
+
+static void counted(const struct options *o, struct net_kind *k)
+{
+	double ours = count(k), peer = dpdk(k);
+	char name[64];
+
+	if (ours < 0) {
+		fprintf(stderr, "net: no instruction counts (is valgrind there?)\n");
+		return;
+	}
+	name_of(name, sizeof(name), k);
+	bench_print_count(stdout, "net", name, "instructions", ours,
+	                  peer < 0 ? NULL : "DPDK 22.11 vhost", peer, o->json);
+}
+
+/* Nanoseconds of a frame with both sides on one core. */
+static double both_sides(void *ctx, uint64_t ns)
+{
+	struct net_kind *k = ctx;
+	struct net_rig *r = net_rig_new(k);
+	uint64_t start = bench_now_ns(), spent = 0, n = 0;
+
+	while (spent < ns) {
+		for (unsigned i = 0; i < 256; i++, n += k->burst) {
+			net_offer(r);
+			device_side(r);
+			net_reap(r);
+		}
+		spent = bench_now_ns() - start;
+	}
+	net_rig_free(r);
+	return (double)spent / (double)n;
+}
+
+static void timed(const struct options *o, struct net_kind *k)
+{
+	struct bench_case c = {.bench = "net",
+	                       .unit = "ns",
+	                       .windows = o->windows,
+	                       .window_ns = o->window_ns,
+	                       .ours = {"vdevkit", both_sides, k}};
+	struct bench_result r;
+	char name[64];
+
+	name_of(name, sizeof(name), k);
+	c.name = name;
+	bench_run(&c, &r);
+	bench_print(stdout, &c, &r, o->json);
+}
+
+/* Every kind of frame, one after the other. */
+static void kinds(const struct options *o, void (*each)(const struct options *, struct net_kind *))
+{
+	static const uint32_t lens[] = {64, 512, 1500};
+
+	for (int i = 0; i < 12; i++) {
+		for (unsigned l = 0; l < (o->quick ? 1 : 3); l++) {
+			struct net_kind k = {.receive = i % 2,
+			                     .packed = i / 2 % 2,
+			                     .mergeable = i / 4 == 1,
+			                     .in_order = i / 4 == 2,
+			                     .burst = NET_BURST,
+			                     .len = lens[l]};
+
+			/* Buffers to send from are not merged. */
+			if (k.receive || !k.mergeable)
+				each(o, &k);
+		}
+	}
+}
+
+/* What runs under callgrind. */
+static int run_one(char **argv)
+{
+	uint64_t frames = strtoull(argv[0], NULL, 10);
+	struct net_kind k = {.receive = strcmp(argv[1], "rx") == 0,
+	                     .packed = strcmp(argv[2], "packed") == 0,
+	                     .mergeable = strcmp(argv[3], "mergeable") == 0,
+	                     .in_order = strcmp(argv[3], "in-order") == 0,
+	                     .burst = (uint32_t)strtoul(argv[4], NULL, 10),
+	                     .len = (uint32_t)strtoul(argv[5], NULL, 10)};
+	struct net_rig *r;
+
+	bench_need(k.burst > 0 && k.burst <= NET_BURST, "a burst of 1 to 32");
+	bench_need(k.len >= 60 && k.len <= 1514, "a frame of 60 to 1514 bytes");
+	r = net_rig_new(&k);
+	for (uint64_t i = 0; i < frames / k.burst; i++) {
+		net_offer(r);
+		device_side(r);
+		net_reap(r);
+	}
+	net_rig_free(r);
+	return 0;
+}
+
+static const char help[] =
+	"usage: net [--quick] [--json] [--instructions]\n"
+	"       net --one FRAMES tx|rx split|packed plain|mergeable|in-order BURST BYTES\n"
+	"Cost of a frame in virtio-net, driver and device in one process: ns of both sides on one\n"
+	"core, and instructions of the device side (valgrind; with --instructions these alone) beside\n"
+	"those of DPDK's vhost. --one runs without a clock, for profilers: the function is\n"
+	"device_side.\n";
+
+int main(int argc, char **argv)
+{
+	struct options o = {.windows = 9, .window_ns = 250000000};
+
+	if (argc == 8 && strcmp(argv[1], "--one") == 0)
+		return run_one(argv + 2);
+	for (int i = 1; i < argc; i++) {
+		if (strcmp(argv[i], "--json") == 0) {
+			o.json = 1;
+		} else if (strcmp(argv[i], "--quick") == 0) {
+			o.quick = 1;
+			o.windows = 3;
+			o.window_ns = 100000000;
+		} else if (strcmp(argv[i], "--instructions") == 0) {
+			o.instructions = 1;
+		} else {
+			fputs(help, stdout);
+			return strcmp(argv[i], "--help") != 0;
+		}
+	}
+	bench_print_head(stdout, o.json);
+	kinds(&o, counted);
+	if (!o.instructions)
+		kinds(&o, timed);
+	return 0;
+}

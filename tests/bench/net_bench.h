@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* virtio-net in one process: the device, a driver's rings, and a back-end of memory alone. */
+#ifndef BENCH_NET_BENCH_H
+#define BENCH_NET_BENCH_H
+
+#include <stdint.h>
+
+#include "support/bench.h"
+
+enum { NET_RING = 256, NET_BURST = 32, NET_HEADER = 12 };
+
+struct net_kind {
+	int receive; /* the device receives, from a source of frames; otherwise it sends into nothing */
+	int packed;
+	int mergeable;
+	int in_order;
+	uint32_t burst; /* at most NET_BURST */
+	uint32_t len;   /* bytes of a frame, 60 to 1514 */
+};
+
+struct net_rig;
+struct net_rig *net_rig_new(const struct net_kind *kind);
+void net_rig_free(struct net_rig *r);
+
+/* The driver gives a burst of frames or of empty buffers; the device does its part; the driver takes them back. */
+void net_offer(struct net_rig *r);
+void device_side(struct net_rig *r);
+void net_reap(struct net_rig *r);
+
+#endif
