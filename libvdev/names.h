@@ -138,6 +138,7 @@
 #define net_parse_ip                vdev__net_parse_ip
 #define net_poll                    vdev__net_poll
 #define net_process                 vdev__net_process
+#define net_process_buffers         vdev__net_process_buffers
 #define net_queue_end               vdev__net_queue_end
 #define net_queue_start             vdev__net_queue_start
 #define net_rarp                    vdev__net_rarp

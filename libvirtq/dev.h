@@ -296,6 +296,8 @@ int split_walk(struct walk *w, uint16_t head);
 void split_state(const struct virtq_dev *vq, struct virtq_state *out);
 int split_pop(struct virtq_dev *vq, struct virtq_chain *chains, uint32_t max, struct virtq_iov *iov,
               uint32_t niov);
+void split_untake(struct virtq_dev *vq, uint32_t n);
+int split_available(struct virtq_dev *vq);
 void split_unpop(struct virtq_dev *vq, const struct virtq_chain *chains, uint32_t n);
 int split_push(struct virtq_dev *vq, const struct virtq_chain *chains, const uint32_t *written,
                uint32_t n);
@@ -309,6 +311,7 @@ int packed_start(struct virtq_dev *vq, const struct virtq_state *s);
 void packed_state(const struct virtq_dev *vq, struct virtq_state *out);
 int packed_pop(struct virtq_dev *vq, struct virtq_chain *chains, uint32_t max,
                struct virtq_iov *iov, uint32_t niov);
+void packed_untake(struct virtq_dev *vq, uint32_t slots);
 void packed_unpop(struct virtq_dev *vq, const struct virtq_chain *chains, uint32_t n);
 int packed_push(struct virtq_dev *vq, const struct virtq_chain *chains, const uint32_t *written,
                 uint32_t n);

@@ -352,12 +352,9 @@ int packed_pop(struct virtq_dev *vq, struct virtq_chain *chains, uint32_t max,
 	return pop_any(vq, chains, max, iov, niov, n, &next);
 }
 
-void packed_unpop(struct virtq_dev *vq, const struct virtq_chain *chains, uint32_t n)
+/* The last slots that were taken are available again. */
+void packed_untake(struct virtq_dev *vq, uint32_t slots)
 {
-	uint32_t slots = 0;
-
-	for (uint32_t i = 0; i < n; i++)
-		slots += chains[i].more + 1u;
 	if (slots > vq->avail) {
 		vq->avail_wrap ^= 1;
 		vq->avail = (uint16_t)(vq->avail + vq->size - slots);
@@ -365,6 +362,15 @@ void packed_unpop(struct virtq_dev *vq, const struct virtq_chain *chains, uint32
 		vq->avail = (uint16_t)(vq->avail - slots);
 	}
 	vq->slots_out = (uint16_t)(vq->slots_out - slots);
+}
+
+void packed_unpop(struct virtq_dev *vq, const struct virtq_chain *chains, uint32_t n)
+{
+	uint32_t slots = 0;
+
+	for (uint32_t i = 0; i < n; i++)
+		slots += chains[i].more + 1u;
+	packed_untake(vq, slots);
 }
 
 static void event_store(struct virtq_dev *vq, uint16_t place, uint32_t flags)

@@ -73,6 +73,11 @@ static int available(struct virtq_dev *vq)
 	return n;
 }
 
+int split_available(struct virtq_dev *vq)
+{
+	return available(vq);
+}
+
 static inline const uint8_t *desc_at(const struct virtq_dev *vq, uint16_t i)
 {
 	const uint8_t *p = vq->desc + (size_t)i * VIRTQ_DESC_BYTES;
@@ -340,10 +345,15 @@ int split_pop(struct virtq_dev *vq, struct virtq_chain *chains, uint32_t max, st
 	return pop_any(vq, chains, max, iov, niov, n, &next);
 }
 
+void split_untake(struct virtq_dev *vq, uint32_t n)
+{
+	vq->avail = (uint16_t)(vq->avail - n);
+}
+
 void split_unpop(struct virtq_dev *vq, const struct virtq_chain *chains, uint32_t n)
 {
 	(void)chains;
-	vq->avail = (uint16_t)(vq->avail - n);
+	split_untake(vq, n);
 }
 
 void split_use(struct virtq_dev *vq, uint16_t id, uint16_t more, uint32_t written)

@@ -74,8 +74,10 @@
 #define packed_track_unpopped   virtq__packed_track_unpopped
 #define packed_track_walk       virtq__packed_track_walk
 #define packed_unpop            virtq__packed_unpop
+#define packed_untake           virtq__packed_untake
 #define packed_use              virtq__packed_use
 #define split_arm               virtq__split_arm
+#define split_available         virtq__split_available
 #define split_disarm            virtq__split_disarm
 #define split_pop               virtq__split_pop
 #define split_publish           virtq__split_publish
@@ -90,6 +92,7 @@
 #define split_track_unpopped    virtq__split_track_unpopped
 #define split_track_walk        virtq__split_track_walk
 #define split_unpop             virtq__split_unpop
+#define split_untake            virtq__split_untake
 #define split_use               virtq__split_use
 #define split_walk              virtq__split_walk
 #define xlat_lookup             virtq__xlat_lookup

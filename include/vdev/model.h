@@ -19,6 +19,11 @@ struct vdev_queue;
 /** Most chains in one burst given to vdev_model_ops.process. */
 #define VDEV_BURST 16
 
+/** Most buffers in one burst given to vdev_model_ops.process_buffers. */
+#define VDEV_BUFFERS 32
+
+struct vdev_done;
+
 /** A device model's operations. Const, grows at its end only; optional ones may be NULL. */
 struct vdev_model_ops {
 	size_t size;      /**< sizeof(struct vdev_model_ops) */
@@ -90,6 +95,15 @@ struct vdev_model_ops {
 	 *         with it, and nothing has changed
 	 */
 	int (*notice)(void *model, enum vdev_notice what, const void *about);
+	/**
+	 * Requests have come that are a readable buffer each, in a queue of which vdev_queue_buffers() was said: the quick
+	 * way. All that is taken is used by this call, with nothing written. Owner thread.
+	 * @param sum  payload of those that were taken, and in error how many of them ended with one; zero before
+	 * @return how many were taken, as with process
+	 */
+	uint32_t (*process_buffers)(void *model, struct vdev_queue *q,
+	                            const struct virtq_buffer *buffers, uint32_t n,
+	                            struct vdev_done *sum);
 };
 
 /** What a new device is made from. Zero what is not needed. */
@@ -184,6 +198,8 @@ VIRTQ_MUST_CHECK int vdev_queue_coalesce(struct vdev_queue *q, uint32_t max_pack
                                          uint64_t max_ns);
 /** 1 unless the queue was disabled (vdev_queue_enable()). Any thread; may change at any time. */
 int vdev_queue_enabled(const struct vdev_queue *q);
+/** In queue_start: readable chains of one descriptor are for vdev_model_ops.process_buffers. */
+void vdev_queue_buffers(struct vdev_queue *q);
 /** Chains of the queue that are out. Owner thread. */
 uint32_t vdev_queue_inflight(const struct vdev_queue *q);
 
@@ -217,6 +233,17 @@ void vdev_queue_give(struct vdev_queue *q, const struct virtq_chain *chains,
                      const uint32_t *written, uint32_t n, const struct vdev_done *sum);
 /** Put the last @p n chains that were taken back as they were: they are taken again first. */
 void vdev_queue_put_back(struct vdev_queue *q, const struct virtq_chain *chains, uint32_t n);
+/**
+ * The same for writable buffers (virtq_dev_take()): all that were taken are given or put back before anything else is done
+ * with the queue. Where none is got, vdev_queue_take() says why. @{
+ */
+VIRTQ_MUST_CHECK uint32_t vdev_queue_take_buffers(struct vdev_queue *q,
+                                                  struct virtq_buffer *buffers, uint32_t max);
+void vdev_queue_give_buffers(struct vdev_queue *q, const struct virtq_buffer *buffers,
+                             const uint32_t *written, uint32_t n, const struct vdev_done *sum);
+void vdev_queue_put_back_buffers(struct vdev_queue *q, const struct virtq_buffer *buffers,
+                                 uint32_t n);
+/** @} */
 /** @} */
 
 /** Negotiated features. Constant from FEATURES_OK to reset. */

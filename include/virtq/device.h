@@ -323,6 +323,38 @@ VIRTQ_MUST_CHECK int virtq_dev_push(struct virtq_dev *vq, const struct virtq_cha
 VIRTQ_MUST_CHECK int virtq_dev_release(struct virtq_dev *vq, const struct virtq_chain *chains,
                                        uint32_t n);
 
+/** A chain of one descriptor in mapped memory. */
+struct virtq_buffer {
+	void *base;
+	uint32_t len;
+	uint32_t id; /**< head of the chain, or buffer id */
+};
+
+/**
+ * The quick way for chains of one descriptor of one direction, in queues whose chains are used as soon as they are taken:
+ * all that were taken are given or put back, in that order, before anything else is done with the queue. Checks, marks and
+ * accounts are those of virtq_dev_pop() and virtq_dev_push().
+ * @param write  1: writable ones; 0: readable ones
+ * @return how many; fewer than @p max: there are no more, or the next chain is not such a one, or this queue has no quick
+ *         way now: ask virtq_dev_pop(), when these have been given
+ */
+uint32_t virtq_dev_take(struct virtq_dev *vq, struct virtq_buffer *buffers, uint32_t max,
+                        int write);
+/**
+ * Use the first @p n of the buffers that are out; the driver sees them with the next virtq_dev_publish().
+ * @param written  for each, bytes written from its start; not looked at for readable ones
+ * @param write    as taken
+ * @return 0; VIRTQ_EINVAL: one is not out, or is shorter than that; those before it have been given
+ */
+VIRTQ_MUST_CHECK int virtq_dev_give(struct virtq_dev *vq, const struct virtq_buffer *buffers,
+                                    const uint32_t *written, uint32_t n, int write);
+/**
+ * Put the last @p n buffers that were taken back as they were.
+ * @return 0, or VIRTQ_EINVAL with nothing changed
+ */
+VIRTQ_MUST_CHECK int virtq_dev_untake(struct virtq_dev *vq, const struct virtq_buffer *buffers,
+                                      uint32_t n);
+
 /** Show the driver everything that was pushed, with one store. Nothing pushed: nothing happens. */
 void virtq_dev_publish(struct virtq_dev *vq);
 

@@ -112,6 +112,7 @@ struct vdev_queue {
 	uint8_t pushed;  /* something is to be published */
 	uint8_t waiting; /* pop waits for a translation */
 	uint8_t supply;  /* chains are taken by the model, see vdev_queue_supply() */
+	uint8_t plain;   /* see vdev_queue_buffers() */
 	uint8_t has_state;
 	uint32_t sync; /* posts whose end the call itself reports */
 	uint32_t index;
@@ -119,6 +120,7 @@ struct vdev_queue {
 	struct virtq_dev vq;
 	uint32_t written[VDEV_BURST];
 	struct virtq_chain chains[VDEV_BURST];
+	struct virtq_buffer buffers[VDEV_BUFFERS];
 
 	/* Owner, now and then. */
 	struct coalesce coalesce;
@@ -293,6 +295,17 @@ struct loaded {
 int load_parse(struct vdev *v, struct vdev_reader *r, struct loaded *l);
 int core_save(struct vdev_function *fn, struct vdev_writer *w);
 int core_load(struct vdev_function *fn, struct vdev_reader *r, uint32_t version, int apply);
+
+/* Account for n requests that ended. */
+static inline void queue_counted(struct vdev_queue *q, uint32_t n, const struct vdev_done *sum)
+{
+	count(&q->n.bursts, 1);
+	count(&q->n.requests, n);
+	count(&q->n.read_bytes, sum->read_bytes);
+	count(&q->n.written_bytes, sum->written_bytes);
+	if (unlikely(sum->error != 0))
+		count(&q->n.errors, sum->error);
+}
 
 static inline void core_log(const struct vdev *v, int level, int error, int queue, int head,
                             uint64_t value, const char *text)

@@ -125,6 +125,7 @@ int queue_begin(struct vdev_queue *q)
 	q->pushed = 0;
 	q->waiting = 0;
 	q->supply = 0;
+	q->plain = 0;
 	coalesce_begin(q);
 	if (q->ops->queue_start != NULL && (rc = q->ops->queue_start(q->model, q)) < 0)
 		goto ring;

@@ -155,11 +155,47 @@ static rare void refuse(struct vdev_queue *q, uint32_t taken, uint32_t n)
 	queue_broke(q, "chains can't be given back");
 }
 
+static inline void disarm(struct vdev_queue *q)
+{
+	if (q->armed) {
+		q->armed = 0;
+		virtq_dev_disarm(&q->vq);
+	}
+}
+
+/* One burst of buffers. */
+static int burst_buffers(struct vdev_queue *q, uint32_t n)
+{
+	struct vdev_done sum = {0};
+	uint32_t taken;
+
+	disarm(q);
+	taken = q->ops->process_buffers(q->model, q, q->buffers, n, &sum);
+	queue_counted(q, taken, &sum);
+	if (unlikely(taken < n)) {
+		q->stalled = 1;
+		if (virtq_dev_untake(&q->vq, &q->buffers[taken], n - taken) < 0)
+			queue_broke(q, "buffers can't be given back");
+	}
+	if (virtq_dev_give(&q->vq, q->buffers, NULL, taken, 0) < 0)
+		queue_broke(q, "buffers can't be used");
+	q->pushed = 1;
+	queue_flush(q);
+	return (int)n;
+}
+
 /* One burst. > 0: chains that were popped; 0: there were none; < 0: the queue is broken or waits. */
 static int burst(struct vdev_queue *q)
 {
-	int n = virtq_dev_pop(&q->vq, q->chains, VDEV_BURST, q->iov, q->niov);
 	uint32_t taken;
+	int n;
+
+	if (q->plain) {
+		n = (int)virtq_dev_take(&q->vq, q->buffers, VDEV_BUFFERS, 0);
+		if (likely(n > 0))
+			return burst_buffers(q, (uint32_t)n);
+	}
+	n = virtq_dev_pop(&q->vq, q->chains, VDEV_BURST, q->iov, q->niov);
 
 	if (unlikely(n < 0)) {
 		if (n == VIRTQ_EAGAIN) {
@@ -173,10 +209,7 @@ static int burst(struct vdev_queue *q)
 	}
 	if (n == 0)
 		return 0;
-	if (q->armed) {
-		q->armed = 0;
-		virtq_dev_disarm(&q->vq);
-	}
+	disarm(q);
 	count(&q->n.bursts, 1);
 	q->nburst = (uint32_t)n;
 	taken = q->ops->process(q->model, q, q->chains, (uint32_t)n);

@@ -74,11 +74,7 @@ int vdev_queue_take(struct vdev_queue *q, struct virtq_chain *chains, uint32_t m
 void vdev_queue_give(struct vdev_queue *q, const struct virtq_chain *chains,
                      const uint32_t *written, uint32_t n, const struct vdev_done *sum)
 {
-	count(&q->n.bursts, 1);
-	count(&q->n.requests, n);
-	count(&q->n.read_bytes, sum->read_bytes);
-	if (unlikely(sum->error != 0))
-		count(&q->n.errors, sum->error);
+	queue_counted(q, n, sum);
 	if (unlikely(virtq_dev_push(&q->vq, chains, written, n) == VIRTQ_EINVAL))
 		core_log(q->v, VDEV_LOG_ERROR, VIRTQ_EINVAL, (int)q->index, chains->id, n,
 		         "the model gave chains that are not out, or wrote more than there is room for");
@@ -96,4 +92,41 @@ void vdev_queue_put_back(struct vdev_queue *q, const struct virtq_chain *chains,
 			         "the model put a chain back that is not out");
 	virtq_dev_break(&q->vq, chains->id);
 	queue_broke(q, "chains can't be given back");
+}
+
+uint32_t vdev_queue_take_buffers(struct vdev_queue *q, struct virtq_buffer *buffers, uint32_t max)
+{
+	uint32_t n;
+
+	if (unlikely(!queue_may_serve(q)))
+		return 0;
+	n = virtq_dev_take(&q->vq, buffers, max, 1);
+	if (unlikely(q->armed) && n != 0) {
+		q->armed = 0;
+		virtq_dev_disarm(&q->vq);
+	}
+	return n;
+}
+
+void vdev_queue_give_buffers(struct vdev_queue *q, const struct virtq_buffer *buffers,
+                             const uint32_t *written, uint32_t n, const struct vdev_done *sum)
+{
+	queue_counted(q, n, sum);
+	if (unlikely(virtq_dev_give(&q->vq, buffers, written, n, 1) < 0))
+		core_log(q->v, VDEV_LOG_ERROR, VIRTQ_EINVAL, (int)q->index, -1, n,
+		         "the model gave buffers that are not out, or wrote more than there is room for");
+	q->pushed = 1;
+}
+
+void vdev_queue_put_back_buffers(struct vdev_queue *q, const struct virtq_buffer *buffers,
+                                 uint32_t n)
+{
+	if (unlikely(virtq_dev_untake(&q->vq, buffers, n) < 0))
+		core_log(q->v, VDEV_LOG_ERROR, VIRTQ_EINVAL, (int)q->index, -1, n,
+		         "the model put buffers back that are not out");
+}
+
+void vdev_queue_buffers(struct vdev_queue *q)
+{
+	q->plain = q->ops->process_buffers != NULL;
 }

@@ -44,6 +44,7 @@ const struct vdev_model_ops net_model_ops = {
 	.device_id = 1,
 	.state_version = 1,
 	.process = net_process,
+	.process_buffers = net_process_buffers,
 	.poll = net_poll,
 	.arm = net_arm,
 	.fd = net_fd,

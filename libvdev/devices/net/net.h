@@ -93,7 +93,7 @@ struct net_txq {
 	uint32_t hdr;
 	uint32_t may; /* enum vdev_net_takes: what the driver negotiated to leave to be done */
 	uint64_t deadline;
-	struct vdev_frame frames[VDEV_BURST];
+	struct vdev_frame frames[VDEV_BUFFERS];
 	uint32_t niov; /* room */
 	struct virtq_iov *iov;
 	size_t bytes; /* of this allocation */
@@ -124,6 +124,8 @@ void net_queue_end(void *model, struct vdev_queue *q);
 /* tx.c */
 uint32_t net_process(void *model, struct vdev_queue *q, const struct virtq_chain *chains,
                      uint32_t n);
+uint32_t net_process_buffers(void *model, struct vdev_queue *q, const struct virtq_buffer *b,
+                             uint32_t n, struct vdev_done *sum);
 uint64_t net_deadline(void *model, struct vdev_queue *q);
 void net_writable(void *ctx);
 

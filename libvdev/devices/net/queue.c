@@ -154,6 +154,7 @@ static int tx_start(struct net_device *n, struct vdev_queue *q, unsigned pair)
 		n->env.free(n->env.ctx, t, bytes);
 		return rc;
 	}
+	vdev_queue_buffers(q);
 	vdev_queue_set_priv(q, t);
 	__atomic_store_n(&n->tx[pair], q, __ATOMIC_RELEASE);
 	return 0;

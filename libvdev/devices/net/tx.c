@@ -126,18 +126,25 @@ static uint32_t send(struct net_txq *t, const struct virtq_chain *chains, uint32
 	return taken;
 }
 
+static int waits(struct net_txq *t)
+{
+	const struct vdev_env *env = &t->n->env;
+
+	if (env->now == NULL)
+		return 0;
+	t->deadline = env->now(env->ctx) + NET_RETRY_NS;
+	return 1;
+}
+
 /* The netif does not take it all. Without a clock nobody would come back to it: then it is lost, as frames may be. */
 static __attribute__((noinline, cold)) uint32_t later(struct net_txq *t,
                                                       const struct virtq_chain *chains, uint32_t n)
 {
 	static const uint32_t written[VDEV_BURST];
-	const struct vdev_env *env = &t->n->env;
 	const struct vdev_done sum = {0};
 
-	if (env->now != NULL) {
-		t->deadline = env->now(env->ctx) + NET_RETRY_NS;
+	if (waits(t))
 		return 0;
-	}
 	vdev_queue_complete_burst(t->q, chains, n, written, &sum);
 	return n;
 }
@@ -148,6 +155,77 @@ static __attribute__((noinline, cold)) void drop(struct net_txq *t, const struct
 
 	net_count(&t->count->malformed, 1);
 	vdev_queue_complete(t->q, c, &done);
+}
+
+/* Make frames of buffers that hold header and frame, up to the first that is none. Returns how many. */
+static inline uint32_t begin_buffers(struct net_txq *t, const struct virtq_buffer *b, uint32_t n,
+                                     uint64_t *bytes)
+{
+	const struct virtq_buffer *first = b, *last = b + n;
+	struct vdev_frame *f = t->frames;
+	struct virtq_iov *iov = t->iov;
+	uint32_t hdr_len = t->hdr;
+
+	for (; b != last; b++, f++, iov++) {
+		uint32_t len = b->len - hdr_len;
+		uint8_t *hdr = b->base;
+		uint16_t todo;
+
+		if (unlikely(len - VDEV_NET_ETH > VDEV_NET_MAX_FRAME - VDEV_NET_ETH))
+			break;
+		memcpy(&todo, hdr, sizeof(todo)); /* flags and gso_type */
+		net_fix(todo);
+		iov->base = hdr + hdr_len;
+		iov->len = len;
+		f->iov = iov;
+		f->niov = 1;
+		f->len = len;
+		memset(&f->offload, 0, sizeof(f->offload));
+		if (unlikely(todo != 0)) {
+			uint8_t copy[NET_HDR_MAX];
+
+			memcpy(copy, hdr, hdr_len);
+			if (!offloaded(t, copy, f))
+				break;
+		}
+		*bytes += len;
+	}
+	return (uint32_t)(b - first);
+}
+
+/* The quick way: a burst of buffers. */
+uint32_t net_process_buffers(void *model, struct vdev_queue *q, const struct virtq_buffer *b,
+                             uint32_t n, struct vdev_done *sum)
+{
+	struct net_txq *t = vdev_queue_priv(q);
+	uint64_t bytes = 0;
+	uint32_t done = 0;
+
+	(void)model;
+	while (done < n) {
+		uint32_t run = begin_buffers(t, &b[done], n - done, &bytes), taken;
+
+		if (likely(run != 0)) {
+			taken = t->send(t->channel, t->frames, run);
+			done += taken;
+			net_count(&t->count->frames, taken);
+			if (unlikely(taken < run)) {
+				for (uint32_t i = taken; i < run; i++)
+					bytes -= t->frames[i].len;
+				if (waits(t))
+					break;
+				done += run - taken;
+			}
+		}
+		if (unlikely(done < n)) {
+			net_count(&t->count->malformed, 1);
+			sum->error++;
+			done++;
+		}
+	}
+	net_count(&t->count->bytes, bytes);
+	sum->written_bytes = bytes;
+	return done;
 }
 
 uint32_t net_process(void *model, struct vdev_queue *q, const struct virtq_chain *chains,
