@@ -78,6 +78,13 @@ struct vdev_net_config {
 VIRTQ_MUST_CHECK int vdev_net_new(struct vdev **out, const struct vdev_env *env,
                                   struct vdev_netif *netif, const struct vdev_net_config *cfg);
 
+/**
+ * Have the driver tell the network where it is now (GUEST_ANNOUNCE), as after a migration; where the driver can't, the
+ * device sends a RARP frame for @p mac itself (NULL: its own address), once it can transmit. Any one thread.
+ * @return 0, VIRTQ_EINVAL (not a virtio-net)
+ */
+VIRTQ_MUST_CHECK int vdev_net_announce(struct vdev *v, const uint8_t *mac);
+
 /** What a device has done besides the counters of its queues. All of them frames. */
 struct vdev_net_counters {
 	uint64_t received; /**< given to the driver */

@@ -2,29 +2,31 @@
 /* virtio-net: what is offered, the configuration space, how a device comes and goes. */
 #include "net.h"
 
-static void put32(uint8_t *p, uint32_t v)
-{
-	net_put_le16(p, (uint16_t)v);
-	net_put_le16(p + 2, (uint16_t)(v >> 16));
-}
-
 static void show_link(struct net_device *n)
 {
 	struct vdev_netif_info info;
-	uint8_t now[2], shown[2];
 
 	memset(&info, 0, sizeof(info));
 	n->netif->ops->info(n->netif, &info);
-	vdev_config_read(n->v, NET_AT_STATUS, shown, sizeof(shown));
-	net_put_le16(now, (uint16_t)((net_get_le16(shown) & ~(unsigned)NET_S_LINK_UP) |
-	                             (info.link ? NET_S_LINK_UP : 0)));
-	if (memcmp(now, shown, sizeof(now)) != 0)
-		vdev_config_update(n->v, NET_AT_STATUS, now, sizeof(now));
+	net_status(n, info.link ? NET_S_LINK_UP : 0, info.link ? 0 : NET_S_LINK_UP);
 }
 
 static void net_link(void *ctx)
 {
 	show_link(ctx);
+}
+
+/* Back to what the device was made with. */
+static void net_reset(void *model)
+{
+	struct net_device *n = model;
+	uint8_t shown[VDEV_NET_MAC];
+
+	net_ctrl_reset(n);
+	vdev_config_read(n->v, NET_AT_MAC, shown, sizeof(shown));
+	if (memcmp(shown, n->mac, sizeof(shown)) != 0)
+		vdev_config_update(n->v, NET_AT_MAC, n->mac, sizeof(n->mac));
+	net_status(n, 0, NET_S_ANNOUNCE);
 }
 
 static void net_destroy(void *model)
@@ -51,6 +53,7 @@ const struct vdev_model_ops net_model_ops = {
 	.deadline = net_deadline,
 	.queue_start = net_queue_start,
 	.queue_end = net_queue_end,
+	.reset = net_reset,
 	.destroy = net_destroy,
 };
 
@@ -90,6 +93,33 @@ static void offer_offloads(uint32_t takes, struct virtq_features *f)
 		virtq_features_set(f, always[i]);
 }
 
+/* What the driver sets by the control queue. */
+static void offer_control(const struct vdev_net_config *cfg, int clock, struct virtq_features *f,
+                          uint8_t *config)
+{
+	static const uint8_t always[] = {VDEV_NET_F_CTRL_VQ,        VDEV_NET_F_CTRL_RX,
+	                                 VDEV_NET_F_CTRL_RX_EXTRA,  VDEV_NET_F_CTRL_VLAN,
+	                                 VDEV_NET_F_CTRL_MAC_ADDR,  VDEV_NET_F_CTRL_GUEST_OFFLOADS,
+	                                 VDEV_NET_F_GUEST_ANNOUNCE, VDEV_NET_F_HASH_REPORT,
+	                                 VDEV_NET_F_HASH_TUNNEL,    VDEV_NET_F_DEVICE_STATS};
+
+	for (size_t i = 0; i < sizeof(always); i++)
+		virtq_features_set(f, always[i]);
+	if (cfg->pairs > 1) {
+		virtq_features_set(f, VDEV_NET_F_MQ);
+		virtq_features_set(f, VDEV_NET_F_RSS);
+		virtq_features_set(f, VDEV_NET_F_RSS_CONTEXT);
+	}
+	if (clock) {
+		virtq_features_set(f, VDEV_NET_F_NOTF_COAL);
+		virtq_features_set(f, VDEV_NET_F_VQ_NOTF_COAL);
+	}
+	config[NET_AT_KEY_MAX] = NET_KEY;
+	net_put_le16(config + NET_AT_TABLE_MAX, NET_TABLE);
+	net_put_le32(config + NET_AT_HASH_TYPES, NET_HASH_ALL);
+	net_put_le32(config + NET_AT_TUNNEL_TYPES, NET_TUNNEL_ALL);
+}
+
 static void offer(const struct vdev_net_config *cfg, const struct vdev_netif_info *info,
                   struct virtq_features *f, uint8_t *config)
 {
@@ -104,14 +134,12 @@ static void offer(const struct vdev_net_config *cfg, const struct vdev_netif_inf
 	}
 	net_put_le16(config + NET_AT_STATUS, info->link ? NET_S_LINK_UP : 0);
 	net_put_le16(config + NET_AT_PAIRS, (uint16_t)cfg->pairs);
-	if (cfg->pairs > 1)
-		virtq_features_set(f, VDEV_NET_F_MQ);
 	if (cfg->mtu != 0) {
 		virtq_features_set(f, VDEV_NET_F_MTU);
 		net_put_le16(config + NET_AT_MTU, cfg->mtu);
 	}
 	virtq_features_set(f, VDEV_NET_F_SPEED_DUPLEX);
-	put32(config + NET_AT_SPEED, info->speed);
+	net_put_le32(config + NET_AT_SPEED, info->speed);
 	config[NET_AT_DUPLEX] = info->duplex;
 }
 
@@ -153,27 +181,30 @@ static int make(struct net_device *n, const struct vdev_env *env, const struct v
 	m.size = sizeof(m);
 	m.ops = &net_model_ops;
 	m.model = n;
-	m.nqueues = 2 * cfg->pairs;
+	m.nqueues = 2 * cfg->pairs + 1;
 	m.queue_max = cfg->queue_max;
 	m.config_len = NET_CONFIG;
 	m.config = config;
 	m.flags = VDEV_MODEL_SHARED;
 	offer(cfg, info, &m.features, config);
+	offer_control(cfg, env->now != NULL, &m.features, config);
 	return vdev_new(&n->v, env, &m);
 }
 
-static size_t layout(struct net_device *n, uint32_t pairs)
+static size_t device_bytes(uint32_t pairs)
 {
-	char *at = (char *)(n + 1);
-	size_t queues = pairs * sizeof(*n->rx);
+	size_t pair = 2 * sizeof(struct vdev_queue *) + sizeof(struct net_rx_count) +
+	              sizeof(struct net_tx_count);
 
-	if (n != NULL) {
-		n->rx = (struct vdev_queue **)at;
-		n->tx = (struct vdev_queue **)(at + queues);
-		n->rx_count = (struct net_rx_count *)(at + 2 * queues);
-		n->tx_count = (struct net_tx_count *)(n->rx_count + pairs);
-	}
-	return sizeof(*n) + 2 * queues + pairs * (sizeof(*n->rx_count) + sizeof(*n->tx_count));
+	return sizeof(struct net_device) + pairs * pair;
+}
+
+static void layout(struct net_device *n, uint32_t pairs)
+{
+	n->rx_count = (struct net_rx_count *)(n + 1);
+	n->tx_count = (struct net_tx_count *)(n->rx_count + pairs);
+	n->rx = (struct vdev_queue **)(n->tx_count + pairs);
+	n->tx = n->rx + pairs;
 }
 
 int vdev_net_new(struct vdev **out, const struct vdev_env *env, struct vdev_netif *netif,
@@ -192,17 +223,20 @@ int vdev_net_new(struct vdev **out, const struct vdev_env *env, struct vdev_neti
 	netif->ops->info(netif, &info);
 	if (settle_config(&cfg, given, &info) < 0)
 		return VIRTQ_EINVAL;
-	bytes = layout(NULL, cfg.pairs);
+	bytes = device_bytes(cfg.pairs);
 	n = env->alloc(env->ctx, bytes);
 	if (n == NULL)
 		return VIRTQ_ENOMEM;
 	memset(n, 0, bytes);
-	(void)layout(n, cfg.pairs);
+	layout(n, cfg.pairs);
 	n->bytes = bytes;
 	n->env = *env;
 	n->netif = netif;
 	n->takes = info.takes;
 	n->pairs = cfg.pairs;
+	memcpy(n->mac, cfg.mac, sizeof(n->mac));
+	n->status = info.link ? NET_S_LINK_UP : 0;
+	net_ctrl_reset(n);
 	n->sink = (struct vdev_net_sink){.size = sizeof(n->sink),
 	                                 .deliver = net_deliver,
 	                                 .link = net_link,
@@ -238,6 +272,7 @@ void vdev_net_counters(struct vdev *v, struct vdev_net_counters *out)
 		out->too_short += net_counted(&r->too_short);
 		out->oversized += net_counted(&r->oversized);
 		out->unfit += net_counted(&r->unfit);
+		out->filtered += net_counted(&r->filtered);
 		out->segmented += net_counted(&r->segmented);
 		out->summed += net_counted(&r->summed);
 		out->sent += net_counted(&t->frames);

@@ -16,6 +16,7 @@
 #include <vdev/net.h>
 
 #include "../../net/frame.h"
+#include "settings.h"
 
 #define likely(x)   __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
@@ -28,8 +29,11 @@ enum {
 	NET_RX_CHAINS =
 		320, /* buffers that are taken at a time, at most: several of the longest frames' */
 	NET_RETRY_NS = 20000, /* until frames that the netif did not take are offered again */
-	NET_CONFIG = 24
+	NET_FLOWS = 1024,     /* flows whose queue is remembered */
+	NET_CONFIG = 28
 };
+
+#define NET_NO_CTRL UINT32_MAX
 
 /* Places in the configuration space (5.1.4). */
 enum net_config_at {
@@ -41,7 +45,8 @@ enum net_config_at {
 	NET_AT_DUPLEX = 16,
 	NET_AT_KEY_MAX = 17,
 	NET_AT_TABLE_MAX = 18,
-	NET_AT_HASH_TYPES = 20
+	NET_AT_HASH_TYPES = 20,
+	NET_AT_TUNNEL_TYPES = 24
 };
 
 enum { NET_S_LINK_UP = 1, NET_S_ANNOUNCE = 2 };
@@ -49,13 +54,15 @@ enum { NET_S_LINK_UP = 1, NET_S_ANNOUNCE = 2 };
 /* What became of frames. Each has one writer at a time: whoever is in the queue. */
 struct net_rx_count {
 	uint64_t frames, bytes;
-	uint64_t no_buffers, too_short, oversized, unfit;
+	uint64_t no_buffers, too_short, oversized, unfit, filtered;
 	uint64_t segmented, summed;
+	uint64_t valid, needs_csum, gso, gso_bytes;
 };
 
 struct net_tx_count {
 	uint64_t frames, bytes;
 	uint64_t malformed;
+	uint64_t needs_csum, gso, gso_bytes;
 };
 
 struct net_device;
@@ -67,10 +74,15 @@ struct net_rxq {
 	struct net_rx_count *count;
 	struct vdev_netif_channel *channel; /* of a netif that is asked, else NULL */
 	uint32_t hdr;                       /* bytes of struct virtio_net_hdr */
-	uint32_t takes;                     /* enum vdev_net_takes: what the driver negotiated */
+	uint32_t negotiated;                /* enum vdev_net_takes: what the driver negotiated */
+	uint32_t takes;                     /* and of it has left on */
+	const struct net_settings *s;       /* see docs/adr/0015 */
+	struct virtq_features has;          /* negotiated */
 	uint32_t longest;                   /* bytes of a frame that is no GSO, at most */
 	uint8_t mergeable;
 	uint8_t flags;   /* of the header, that the driver may see */
+	uint8_t filters; /* the driver does not want all frames */
+	uint8_t hashes;  /* and is told their hashes */
 	uint8_t starved; /* frames wait for buffers */
 	uint8_t closed;  /* the last time buffers were asked for, the queue was not being served */
 	uint32_t first, npending;
@@ -107,7 +119,21 @@ struct net_device {
 	uint32_t takes; /* the netif's */
 	uint32_t pairs;
 	uint32_t own_netif;
-	uint64_t not_ready;            /* atomic */
+	uint64_t not_ready;        /* atomic */
+	uint8_t mac[VDEV_NET_MAC]; /* as made */
+	uint32_t ctrl;        /* atomic: index of the control queue that was started, or NET_NO_CTRL */
+	uint32_t status;      /* atomic: NET_S_*, as it should be shown */
+	uint32_t rarp_lock;   /* guards rarp */
+	uint32_t rarp_wanted; /* atomic: queue 1 is to send one */
+	uint8_t rarp[VDEV_NET_MAC];
+	uint32_t
+		current; /* atomic: the copy of the settings that is shown; the control queue's owner writes */
+	uint32_t spread;          /* atomic: receive queues that frames are spread over */
+	uint32_t steers;          /* atomic: by the driver's table */
+	uint8_t flows[NET_FLOWS]; /* atomic, each: the pair where a flow goes out, and 1 */
+	uint8_t coal_restored[NET_VQS];
+	struct net_coalescing coal;
+	struct net_settings settings[2];
 	struct vdev_queue **rx;        /* atomic: queues that were ever started, by pair */
 	struct vdev_queue **tx;        /* likewise */
 	struct net_rx_count *rx_count; /* by pair */
@@ -128,6 +154,7 @@ uint32_t net_process_buffers(void *model, struct vdev_queue *q, const struct vir
                              uint32_t n, struct vdev_done *sum);
 uint64_t net_deadline(void *model, struct vdev_queue *q);
 void net_writable(void *ctx);
+int net_tx_poll(struct vdev_queue *q);
 
 /* rx.c */
 /* Give frames to the driver, in the order they came; whoever calls is in the queue. Returns how many are dealt with. */
@@ -136,6 +163,58 @@ uint32_t net_deliver(void *ctx, const struct vdev_frame *frames, uint32_t n, uin
 int net_poll(void *model, struct vdev_queue *q);
 int net_arm(void *model, struct vdev_queue *q);
 int net_fd(void *model, struct vdev_queue *q);
+
+/* What was set or negotiated has changed; whoever calls is in the queue. */
+void net_rx_settings(struct net_rxq *r);
+
+/* ctrl.c */
+uint32_t net_ctrl_process(struct vdev_queue *q, const struct virtq_chain *chains, uint32_t n);
+int net_ctrl_poll(struct vdev_queue *q);
+int net_ctrl_start(struct net_device *n, struct vdev_queue *q);
+void net_ctrl_end(struct net_device *n, struct vdev_queue *q);
+void net_ctrl_reset(struct net_device *n);
+void net_limits(const struct net_device *n, struct net_limits *l);
+void net_coalesce_start(struct net_device *n, struct vdev_queue *q);
+void net_status(struct net_device *n, uint32_t set, uint32_t clear);
+void net_spread(struct net_device *n);
+void net_spread_begin(struct net_device *n, unsigned pair);
+
+void net_lock(struct net_device *n);
+void net_unlock(struct net_device *n);
+
+/* steer.c */
+/* These frames went out of that pair's queue. */
+void net_learn(struct net_device *n, unsigned pair, const struct vdev_frame *frames,
+               uint32_t count);
+unsigned net_steer(const struct net_device *n, const struct net_settings *s,
+                   const struct vdev_frame *f);
+/*
+ * Frames to where they belong, from inside of one receive queue; what finds no buffers there is lost. Returns how many are
+ * dealt with: fewer, where somebody is in another queue.
+ */
+uint32_t net_rx_spread(struct net_rxq *home, const struct vdev_frame *frames, uint32_t count);
+/* Whether frames from the channel of r itself, which a netif spread by its own lights, may be for others. */
+int net_poll_spreads(const struct net_rxq *r);
+/* As net_deliver(), to more than one queue. */
+uint32_t net_deliver_spread(struct net_device *n, const struct vdev_frame *frames, uint32_t count);
+
+/* The settings as last shown. */
+static inline const struct net_settings *net_settings_of(const struct net_device *n)
+{
+	return &n->settings[__atomic_load_n(&n->current, __ATOMIC_ACQUIRE)];
+}
+
+static inline int net_is_ctrl(const struct net_device *n, const struct vdev_queue *q)
+{
+	return vdev_queue_index(q) == __atomic_load_n(&n->ctrl, __ATOMIC_RELAXED);
+}
+
+/* Whether frames may have to go to several queues. */
+static inline int net_spreads(const struct net_device *n)
+{
+	return __atomic_load_n(&n->spread, __ATOMIC_RELAXED) > 1 ||
+	       __atomic_load_n(&n->steers, __ATOMIC_RELAXED);
+}
 
 /* Counters with one writer and any readers; as in the core, halves of two values may be seen on 32-bit machines. @{ */
 static inline void net_count(uint64_t *counter, uint64_t n)

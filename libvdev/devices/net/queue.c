@@ -99,10 +99,9 @@ static int rx_start(struct net_device *n, struct vdev_queue *q, unsigned pair)
 	r->bytes = bytes;
 	r->count = &n->rx_count[pair];
 	r->hdr = header_bytes(n);
-	r->takes = guest_takes(n);
-	r->flags = r->takes & VDEV_NET_TAKES_CSUM
-	               ? VDEV_NET_NEEDS_CSUM | VDEV_NET_DATA_VALID | VDEV_NET_UDP_TUNNEL_CSUM
-	               : 0;
+	r->negotiated = guest_takes(n);
+	vdev_accepted(n->v, &r->has);
+	net_rx_settings(r);
 	r->longest = VDEV_NET_MAX_FRAME;
 	if (vdev_has(n->v, VDEV_NET_F_MTU)) {
 		vdev_config_read(n->v, NET_AT_MTU, mtu, sizeof(mtu));
@@ -124,6 +123,8 @@ static int rx_start(struct net_device *n, struct vdev_queue *q, unsigned pair)
 	vdev_queue_supply(q);
 	vdev_queue_set_priv(q, r);
 	__atomic_store_n(&n->rx[pair], q, __ATOMIC_RELEASE);
+	net_coalesce_start(n, q);
+	net_spread_begin(n, pair);
 	return 0;
 }
 
@@ -157,6 +158,7 @@ static int tx_start(struct net_device *n, struct vdev_queue *q, unsigned pair)
 	vdev_queue_buffers(q);
 	vdev_queue_set_priv(q, t);
 	__atomic_store_n(&n->tx[pair], q, __ATOMIC_RELEASE);
+	net_coalesce_start(n, q);
 	return 0;
 }
 
@@ -170,8 +172,12 @@ int net_queue_start(void *model, struct vdev_queue *q)
 		return rx_start(n, q, index / 2);
 	case NET_TX:
 		return tx_start(n, q, index / 2);
+	case NET_CTRL:
+		return net_ctrl_start(n, q);
 	default:
-		return VIRTQ_EINVAL;
+		/* Not there for this driver, by what it accepted: what it puts there stays there. */
+		vdev_queue_set_priv(q, NULL);
+		return 0;
 	}
 }
 
@@ -182,6 +188,12 @@ void net_queue_end(void *model, struct vdev_queue *q)
 	struct vdev_netif_channel *channel;
 	size_t bytes;
 
+	if (priv == NULL)
+		return;
+	if (net_role(n, vdev_queue_index(q)) == NET_CTRL) {
+		net_ctrl_end(n, q);
+		return;
+	}
 	if (net_role(n, vdev_queue_index(q)) == NET_RX) {
 		channel = ((struct net_rxq *)priv)->channel;
 		bytes = ((struct net_rxq *)priv)->bytes;

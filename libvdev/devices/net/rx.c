@@ -127,6 +127,52 @@ static uint32_t gather(struct fill *f, uint32_t bytes)
 	return n;
 }
 
+void net_rx_settings(struct net_rxq *r)
+{
+	r->s = net_settings_of(r->n);
+	r->takes = net_offloads(r->s, r->negotiated);
+	r->flags = r->takes & VDEV_NET_TAKES_CSUM
+	               ? VDEV_NET_NEEDS_CSUM | VDEV_NET_DATA_VALID | VDEV_NET_UDP_TUNNEL_CSUM
+	               : 0;
+	r->hashes = virtq_features_has(&r->has, VDEV_NET_F_HASH_REPORT) && r->s->rss.types != 0;
+	r->filters =
+		!r->s->modes[NET_RX_PROMISC] && (virtq_features_has(&r->has, VDEV_NET_F_CTRL_RX) ||
+	                                     virtq_features_has(&r->has, VDEV_NET_F_CTRL_VLAN));
+}
+
+/* Whether the driver wants it. */
+static __attribute__((noinline)) int wants(const struct net_rxq *r, const struct vdev_frame *frame)
+{
+	uint8_t first[VDEV_NET_ETH + 4];
+
+	if (net_filter(r->s, &r->has, first, frame_read(frame, 0, first, sizeof(first))))
+		return 1;
+	net_count(&r->count->filtered, 1);
+	return 0;
+}
+
+/* What the driver is told of a frame beside its offloads, and statistics of those. */
+static void net_rx_note(const struct net_rxq *r, const struct vdev_frame *frame, uint8_t *hdr)
+{
+	struct net_rx_count *c = r->count;
+
+	if (r->hashes) {
+		uint32_t value;
+		unsigned report = net_hash(&r->s->key, frame, r->s->rss.types, r->s->tunnels, &value);
+
+		net_put_le32(hdr + NET_HDR_HASH_VALUE, value);
+		net_put_le16(hdr + NET_HDR_HASH_REPORT, (uint16_t)report);
+	}
+	if (hdr[0] & VDEV_NET_NEEDS_CSUM)
+		net_count(&c->needs_csum, 1);
+	else if (hdr[0] & VDEV_NET_DATA_VALID)
+		net_count(&c->valid, 1);
+	if (hdr[1] != VDEV_NET_GSO_NONE) {
+		net_count(&c->gso, 1);
+		net_count(&c->gso_bytes, frame->len);
+	}
+}
+
 /* Any frame, into any buffers. */
 static __attribute__((noinline)) int give_slowly(struct fill *f, const struct vdev_frame *frame)
 {
@@ -148,6 +194,7 @@ static __attribute__((noinline)) int give_slowly(struct fill *f, const struct vd
 	}
 	net_hdr_put(hdr, r->hdr, &frame->offload);
 	hdr[0] &= r->flags;
+	net_rx_note(r, frame, hdr);
 	net_put_le16(hdr + NET_HDR_NUM_BUFFERS, (uint16_t)n);
 	copy(f, frame, hdr, n);
 	f->used += n;
@@ -165,7 +212,7 @@ static inline int give(struct fill *f, const struct vdev_frame *frame)
 	uint8_t *hdr;
 
 	if (unlikely(f->used == f->taken || frame->niov != 1 || c->nread != 0 ||
-	             frame->offload.gso_type != 0 || frame->offload.flags != 0))
+	             frame->offload.gso_type != 0 || frame->offload.flags != 0 || r->hashes))
 		return give_slowly(f, frame);
 	to = c->iov;
 	if (unlikely(c->write_bytes < r->hdr + frame->len || to->len < r->hdr + frame->len))
@@ -299,6 +346,8 @@ uint32_t net_rx_fill(struct net_rxq *r, const struct vdev_frame *frames, uint32_
 	for (; i < n; i++) {
 		int rc;
 
+		if (unlikely(r->filters) && !wants(r, &frames[i]))
+			continue;
 		if (likely(frame_fits(&frames[i], r->takes)))
 			rc = give_checked(&f, &frames[i]);
 		else
@@ -333,8 +382,11 @@ uint32_t net_deliver(void *ctx, const struct vdev_frame *frames, uint32_t n, uin
 	struct vdev_queue *q = pick(net, flow);
 	struct net_rxq *r;
 	uint32_t done;
-	int rc = q != NULL ? vdev_queue_enter(q) : VIRTQ_ECANCELED;
+	int rc;
 
+	if (unlikely(net_spreads(net)))
+		return net_deliver_spread(net, frames, n);
+	rc = q != NULL ? vdev_queue_enter(q) : VIRTQ_ECANCELED;
 	if (unlikely(rc <= 0)) {
 		if (rc == 0)
 			return 0;
@@ -357,6 +409,10 @@ int net_poll(void *model, struct vdev_queue *q)
 	struct net_rxq *r = vdev_queue_priv(q);
 	int n;
 
+	if (unlikely(net_is_ctrl(model, q)))
+		return net_ctrl_poll(q);
+	if (net_role(model, vdev_queue_index(q)) == NET_TX)
+		return net_tx_poll(q);
 	if (net_role(model, vdev_queue_index(q)) != NET_RX || r->channel == NULL)
 		return 0;
 	if (r->npending == 0) {
@@ -365,6 +421,12 @@ int net_poll(void *model, struct vdev_queue *q)
 			return 0;
 		r->first = 0;
 		r->npending = (uint32_t)n;
+	}
+	if (unlikely(net_poll_spreads(r))) {
+		n = (int)net_rx_spread(r, &r->pending[r->first], r->npending);
+		r->first += (uint32_t)n;
+		r->npending -= (uint32_t)n;
+		return 1; /* what is left waits for somebody to leave another queue */
 	}
 	n = (int)net_rx_fill(r, &r->pending[r->first], r->npending);
 	r->first += (uint32_t)n;

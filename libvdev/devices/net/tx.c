@@ -44,7 +44,15 @@ static __attribute__((noinline)) int offloaded(const struct net_txq *t, const ui
 		memset(&f->offload, 0, sizeof(f->offload));
 		return 1;
 	}
-	return negotiated(f, t->may) && vdev_net_offload_check(f) == 0;
+	if (!negotiated(f, t->may) || vdev_net_offload_check(f) < 0)
+		return 0;
+	if (f->offload.flags & VDEV_NET_NEEDS_CSUM)
+		net_count(&t->count->needs_csum, 1);
+	if (f->offload.gso_type != VDEV_NET_GSO_NONE) {
+		net_count(&t->count->gso, 1);
+		net_count(&t->count->gso_bytes, f->len);
+	}
+	return 1;
 }
 
 /* A header or first piece in any form. 0: too short, or in too many pieces. */
@@ -121,6 +129,8 @@ static uint32_t send(struct net_txq *t, const struct virtq_chain *chains, uint32
 		sum.written_bytes += t->frames[i].len;
 	net_count(&t->count->frames, taken);
 	net_count(&t->count->bytes, sum.written_bytes);
+	if (unlikely(__atomic_load_n(&t->n->spread, __ATOMIC_RELAXED) > 1))
+		net_learn(t->n, vdev_queue_index(t->q) / 2, t->frames, taken);
 	if (likely(taken != 0))
 		vdev_queue_complete_burst(t->q, chains, taken, written, &sum);
 	return taken;
@@ -234,7 +244,10 @@ uint32_t net_process(void *model, struct vdev_queue *q, const struct virtq_chain
 	struct net_txq *t = vdev_queue_priv(q);
 	uint32_t first = 0;
 
-	(void)model;
+	if (unlikely(t == NULL))
+		return 0;
+	if (unlikely(net_is_ctrl(model, q)))
+		return net_ctrl_process(q, chains, n);
 	while (first < n) {
 		struct virtq_iov *iov = t->iov, *end = t->iov + t->niov;
 		uint32_t run = 0, taken;
@@ -274,4 +287,23 @@ void net_writable(void *ctx)
 		if (q != NULL)
 			vdev_queue_wake(q);
 	}
+}
+
+/* Say where the driver is now, for one that can't. */
+int net_tx_poll(struct vdev_queue *q)
+{
+	struct net_txq *t = vdev_queue_priv(q);
+	struct net_device *n = t->n;
+	uint8_t frame[60];
+	struct virtq_iov iov = {.base = frame, .len = sizeof(frame)};
+	struct vdev_frame f = {.iov = &iov, .niov = 1, .len = sizeof(frame)};
+
+	if (likely(!__atomic_load_n(&n->rarp_wanted, __ATOMIC_RELAXED)) || vdev_queue_index(q) != 1)
+		return 0;
+	net_lock(n);
+	net_rarp(frame, n->rarp);
+	__atomic_store_n(&n->rarp_wanted, 0, __ATOMIC_RELAXED);
+	net_unlock(n);
+	(void)t->send(t->channel, &f, 1); /* if it is not taken it is lost, as frames may be */
+	return 0;
 }

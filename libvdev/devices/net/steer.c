@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Which receive queue a frame is for (5.1.6.5.5 to 5.1.6.5.7): by a table and a hash that the driver chose, or where frames
+ * of its flow go out. Of the latter transmitting keeps a small table that forgets by being overwritten; each entry is
+ * a byte by itself, and a wrong one only costs a cache miss elsewhere.
+ */
+#include "net.h"
+
+void net_learn(struct net_device *n, unsigned pair, const struct vdev_frame *frames, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		uint32_t flow = net_flow(&frames[i]);
+		uint8_t *at = &n->flows[flow % NET_FLOWS];
+
+		if (flow != 0 && __atomic_load_n(at, __ATOMIC_RELAXED) != pair + 1)
+			__atomic_store_n(at, (uint8_t)(pair + 1), __ATOMIC_RELAXED);
+	}
+}
+
+/* Where a flow goes out, if that is known and in use; else any, and always the same. */
+static unsigned by_flow(const struct net_device *n, uint32_t flow, uint32_t spread)
+{
+	unsigned pair = __atomic_load_n(&n->flows[flow % NET_FLOWS], __ATOMIC_RELAXED);
+
+	if (flow != 0 && pair != 0 && pair <= spread)
+		return pair - 1;
+	return flow % spread;
+}
+
+unsigned net_steer(const struct net_device *n, const struct net_settings *s,
+                   const struct vdev_frame *f)
+{
+	uint32_t spread = __atomic_load_n(&n->spread, __ATOMIC_RELAXED), hash;
+
+	if (!s->steers)
+		return spread > 1 ? by_flow(n, net_flow(f), spread) : 0;
+	if (net_hash(&s->key, f, s->rss.types, s->tunnels, &hash) == NET_HASH_REPORT_NONE)
+		return s->rss.unclassified;
+	return s->rss.table[hash & s->rss.mask];
+}
+
+/* The next started receive queue from pair on, for frames that may go to any. -1: none is. */
+static int started_from(const struct net_device *n, unsigned pair)
+{
+	uint32_t spread = __atomic_load_n(&n->spread, __ATOMIC_RELAXED);
+
+	for (uint32_t i = 0; i < spread; i++, pair++)
+		if (vdev_queue_started(n->v, pair % spread * 2))
+			return (int)(pair % spread);
+	return -1;
+}
+
+static struct vdev_queue *rx_queue(const struct net_device *n, unsigned pair)
+{
+	return pair < n->pairs ? __atomic_load_n(&n->rx[pair], __ATOMIC_ACQUIRE) : NULL;
+}
+
+/* Frames into the queue of r, which the caller is in. Those for which there are no buffers are lost. */
+static void fill(struct net_rxq *r, const struct vdev_frame *frames, uint32_t count)
+{
+	uint32_t done = net_rx_fill(r, frames, count);
+
+	if (likely(done == count))
+		return;
+	if (r->closed)
+		__atomic_fetch_add(&r->n->not_ready, count - done, __ATOMIC_RELAXED);
+	else
+		net_count(&r->count->no_buffers, count - done);
+}
+
+/* Frames for one queue, from inside of another. 0: somebody is in it. */
+static int fill_other(struct net_device *n, unsigned pair, const struct vdev_frame *frames,
+                      uint32_t count)
+{
+	struct vdev_queue *q = rx_queue(n, pair);
+	int rc = q != NULL ? vdev_queue_enter(q) : VIRTQ_ECANCELED;
+
+	if (rc == 0)
+		return 0;
+	if (rc < 0) {
+		__atomic_fetch_add(&n->not_ready, count, __ATOMIC_RELAXED);
+		return 1;
+	}
+	fill(vdev_queue_priv(q), frames, count);
+	vdev_queue_leave(q);
+	return 1;
+}
+
+uint32_t net_rx_spread(struct net_rxq *home, const struct vdev_frame *frames, uint32_t count)
+{
+	struct net_device *n = home->n;
+	unsigned own = vdev_queue_index(home->q) / 2, to, next;
+	uint32_t i = 0, run;
+
+	for (to = count != 0 ? net_steer(n, home->s, frames) : 0; i < count; i += run, to = next) {
+		next = to;
+		for (run = 1; i + run < count; run++) {
+			next = net_steer(n, home->s, &frames[i + run]);
+			if (next != to)
+				break;
+		}
+		if (!home->s->steers && to != own) {
+			int other = started_from(n, to);
+
+			to = other < 0 ? own : (unsigned)other;
+		}
+		if (to == own)
+			fill(home, &frames[i], run);
+		else if (!fill_other(n, to, &frames[i], run))
+			return i;
+	}
+	return i;
+}
+
+/* By the driver's table, or out of a queue that is not in use. */
+int net_poll_spreads(const struct net_rxq *r)
+{
+	return r->s->steers ||
+	       vdev_queue_index(r->q) / 2 >= __atomic_load_n(&r->n->spread, __ATOMIC_RELAXED);
+}
+
+/* A queue to begin in: where the first frame goes most likely. The settings may be looked at from inside only. */
+static int home_of(struct net_device *n, const struct vdev_frame *f)
+{
+	return started_from(n, by_flow(n, net_flow(f), __atomic_load_n(&n->spread, __ATOMIC_RELAXED)));
+}
+
+uint32_t net_deliver_spread(struct net_device *n, const struct vdev_frame *frames, uint32_t count)
+{
+	int pair = count != 0 ? home_of(n, frames) : -1;
+	struct vdev_queue *q = pair >= 0 ? rx_queue(n, (unsigned)pair) : NULL;
+	int rc = q != NULL ? vdev_queue_enter(q) : VIRTQ_ECANCELED;
+
+	if (rc == 0)
+		return 0;
+	if (rc < 0) {
+		__atomic_fetch_add(&n->not_ready, count, __ATOMIC_RELAXED);
+		return count;
+	}
+	count = net_rx_spread(vdev_queue_priv(q), frames, count);
+	vdev_queue_leave(q);
+	return count;
+}
