@@ -320,6 +320,118 @@ START_TEST(headers)
 }
 END_TEST
 
+static uint32_t sum16(const uint8_t *p, uint32_t len, uint32_t sum)
+{
+	for (uint32_t i = 0; i < len; i++)
+		sum += (uint32_t)p[i] << (i % 2 == 0 ? 8 : 0);
+	while (sum >> 16)
+		sum = (sum & 0xffff) + (sum >> 16);
+	return sum;
+}
+
+/* A TCP/IPv4 frame as a driver with TSO leaves it: the sum of the pseudo header in the place of the checksum. */
+static void tcp_frame(uint8_t *p, uint32_t payload)
+{
+	static const uint8_t head[54] = {2,    0, 0,  0, 0,    1,    2, 0,  0,    0, 0, 2, 8,  0,
+	                                 0x45, 0, 0,  0, 0,    1,    0, 0,  64,   6, 0, 0, 10, 0,
+	                                 0,    1, 10, 0, 0,    2,    0, 80, 0x30, 0, 0, 0, 0,  1,
+	                                 0,    0, 0,  0, 0x50, 0x18, 1, 0,  0,    0, 0, 0};
+	uint32_t ip = 40 + payload, sum;
+
+	memcpy(p, head, sizeof(head));
+	fill(p + 54, payload, 3);
+	p[16] = (uint8_t)(ip >> 8);
+	p[17] = (uint8_t)ip;
+	sum = ~sum16(p + 14, 20, 0);
+	p[24] = (uint8_t)(sum >> 8);
+	p[25] = (uint8_t)sum;
+	sum = sum16(p + 26, 8, 6 + 20 + payload);
+	p[50] = (uint8_t)(sum >> 8);
+	p[51] = (uint8_t)sum;
+}
+
+static void tcp_right(const uint8_t *p, uint32_t len)
+{
+	ck_assert_uint_eq((uint32_t)(p[16] << 8 | p[17]), len - 14);
+	ck_assert_uint_eq(sum16(p + 14, 20, 0), 0xffff);
+	ck_assert_uint_eq(sum16(p + 34, len - 34, sum16(p + 26, 8, 6 + len - 34)), 0xffff);
+}
+
+/* What the driver has not negotiated is done for it: sums filled in, segments made; and what it has, is left to it. */
+START_TEST(offloads_in_software)
+{
+	static uint8_t frame[4000];
+	struct vdev_net_counters n;
+	struct net_fixture f;
+	struct virtq_iov iov;
+	struct vdev_frame fr = net_frame(&iov, frame, 54 + 3000);
+	uint32_t written, at = 54;
+	uint8_t *p;
+
+	net_init(&f, _i & 1, 0);
+	if (_i & 2)
+		net_want(&f, VDEV_NET_F_MRG_RXBUF);
+	if (_i & 4) {
+		net_want(&f, VDEV_NET_F_GUEST_CSUM);
+		net_want(&f, VDEV_NET_F_GUEST_TSO4);
+	}
+	net_start(&f);
+	for (unsigned i = 0; i < 8; i++)
+		net_buffer(&f, 0, _i & 4 ? 4000 : 1526, 1 + i % 2);
+	tcp_frame(frame, 3000);
+	fr.offload = (struct vdev_net_offload){.flags = VDEV_NET_NEEDS_CSUM,
+	                                       .gso_type = VDEV_NET_GSO_TCPV4,
+	                                       .hdr_len = 54,
+	                                       .gso_size = 1400,
+	                                       .csum_start = 34,
+	                                       .csum_offset = 16};
+	ck_assert_uint_eq(net_push(&f, &fr, 1), 1);
+	if (_i & 4) {
+		p = net_received(&f, 0, &written);
+		ck_assert_ptr_nonnull(p);
+		ck_assert_uint_eq(written, HDR + fr.len);
+		ck_assert_uint_eq(p[0], VDEV_NET_NEEDS_CSUM);
+		ck_assert_uint_eq(p[1], VDEV_NET_GSO_TCPV4);
+		ck_assert_uint_eq(le16(p + 4), 1400);
+		ck_assert_mem_eq(p + HDR, frame, fr.len);
+		CLAUSE("net/rx-packets/D22");
+		net_fini(&f);
+		return;
+	}
+	while ((p = net_received(&f, 0, &written)) != NULL) {
+		ck_assert_uint_eq(p[0], 0);
+		ck_assert_uint_eq(p[1], 0);
+		CLAUSE("net/rx-packets/D6");
+		tcp_right(p + HDR, written - HDR);
+		CLAUSE("net/rx-packets/D5b");
+		ck_assert_mem_eq(p + HDR + 54, frame + at, written - HDR - 54);
+		at += written - HDR - 54;
+	}
+	ck_assert_uint_eq(at, 54 + 3000);
+	/* one segment needs no segmentation, but its sum */
+	tcp_frame(frame, 100);
+	fr.len = 154;
+	iov.len = 154;
+	fr.offload.gso_type = 0;
+	fr.offload.gso_size = 0;
+	ck_assert_uint_eq(net_push(&f, &fr, 1), 1);
+	p = net_received(&f, 0, &written);
+	ck_assert_ptr_nonnull(p);
+	tcp_right(p + HDR, written - HDR);
+	/* headers that are not what the offload says */
+	frame[14] = 0x40;
+	fr.offload.gso_type = VDEV_NET_GSO_TCPV4;
+	fr.offload.gso_size = 50;
+	ck_assert_uint_eq(net_push(&f, &fr, 1), 1);
+	ck_assert_ptr_null(net_received(&f, 0, NULL));
+	vdev_net_counters(f.v, &n);
+	ck_assert_uint_eq(n.segmented, 1);
+	ck_assert_uint_eq(n.summed, 1);
+	ck_assert_uint_eq(n.unfit, 1);
+	net_fini(&f);
+}
+END_TEST
+
 void test_suites(SRunner *runner)
 {
 	Suite *suite = suite_create("net_rx");
@@ -333,6 +445,7 @@ void test_suites(SRunner *runner)
 	tcase_add_loop_test(tc, mtu_and_longest, 0, 2);
 	tcase_add_loop_test(tc, polled, 0, 2);
 	tcase_add_loop_test(tc, headers, 0, 2);
+	tcase_add_loop_test(tc, offloads_in_software, 0, 8);
 	suite_add_tcase(suite, tc);
 	srunner_add_suite(runner, suite);
 }

@@ -15,6 +15,7 @@
 #include <vdev/model.h>
 #include <vdev/net.h>
 
+#include "../../net/adapt.h"
 #include "../../net/frame.h"
 #include "settings.h"
 
@@ -92,6 +93,7 @@ struct net_rxq {
 	struct virtq_chain *chains;
 	uint32_t *written;
 	struct virtq_iov *iov;
+	struct frame_adapt *adapt;
 	size_t bytes; /* of this allocation */
 };
 

@@ -85,8 +85,8 @@ static int rx_start(struct net_device *n, struct vdev_queue *q, unsigned pair)
 	size_t chains = padded(NET_RX_CHAINS * sizeof(struct virtq_chain));
 	size_t written = padded(NET_RX_CHAINS * sizeof(uint32_t));
 	size_t pending = padded(ops->receive != NULL ? VDEV_NET_BURST * sizeof(struct vdev_frame) : 0);
-	size_t own = padded(sizeof(struct net_rxq));
-	size_t bytes = own + chains + written + pending + niov * sizeof(struct virtq_iov);
+	size_t own = padded(sizeof(struct net_rxq)), adapt = padded(sizeof(struct frame_adapt));
+	size_t bytes = own + adapt + chains + written + pending + niov * sizeof(struct virtq_iov);
 	struct net_rxq *r = n->env.alloc(n->env.ctx, bytes);
 	uint8_t mtu[2];
 	int rc = 0;
@@ -110,7 +110,8 @@ static int rx_start(struct net_device *n, struct vdev_queue *q, unsigned pair)
 	r->mergeable = vdev_has(n->v, VDEV_NET_F_MRG_RXBUF) != 0;
 	r->nchains = NET_RX_CHAINS;
 	r->niov = niov;
-	r->chains = (struct virtq_chain *)((char *)r + own);
+	r->adapt = (struct frame_adapt *)((char *)r + own);
+	r->chains = (struct virtq_chain *)((char *)r->adapt + adapt);
 	r->written = (uint32_t *)((char *)r->chains + chains);
 	r->pending = (struct vdev_frame *)((char *)r->written + written);
 	r->iov = (struct virtq_iov *)((char *)r->pending + pending);

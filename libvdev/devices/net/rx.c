@@ -261,12 +261,34 @@ static int hopeless(const struct fill *f)
 	       r->niov - f->iov_end < vdev_queue_max_pieces(r->q);
 }
 
-/* Do what the driver does not take. */
+/*
+ * Do what the driver does not take: one frame becomes one or several. When buffers run out in the middle the rest is
+ * lost, as it may be on any link; before the first one they may be waited for.
+ */
 static __attribute__((noinline)) int give_adapted(struct fill *f, const struct vdev_frame *frame)
 {
-	(void)frame;
-	net_count(&f->r->count->unfit, 1);
-	return DROPPED;
+	struct net_rxq *r = f->r;
+	struct vdev_frame part;
+	uint32_t parts = 0;
+	int rc = frame_adapt_begin(r->adapt, frame, r->takes, r->longest - VDEV_NET_ETH);
+
+	while (rc == 0 && (rc = frame_adapt_next(r->adapt, &part)) > 0) {
+		rc = give_checked(f, &part);
+		if (rc == NO_BUFFERS && parts == 0)
+			return NO_BUFFERS;
+		if (rc == NO_BUFFERS) {
+			net_count(&r->count->no_buffers, 1);
+			return DONE;
+		}
+		parts++;
+		rc = 0;
+	}
+	if (rc < 0) {
+		net_count(&r->count->unfit, 1);
+		return DROPPED;
+	}
+	net_count(frame->offload.gso_type != 0 ? &r->count->segmented : &r->count->summed, 1);
+	return DONE;
 }
 
 /* Copies of about the shortest frame's length, which are most of all copies, are worth no call. */
