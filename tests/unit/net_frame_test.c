@@ -152,6 +152,7 @@ static const struct asked asked[] = {
 	{0, 3000, {CSUM | VDEV_NET_UDP_TUNNEL_CSUM, TUN, 0, 1000, 84, 16, 34, 64}},
 	{0, 3000, {CSUM, VDEV_NET_GSO_TCPV6 | VDEV_NET_GSO_TUNNEL_V6, 0, 1000, 104, 16, 34, 64}},
 	{0, 3000, {CSUM, UDP4 | VDEV_NET_GSO_TUNNEL_V6, 0, 1000, 84, 6, 34, 64}},
+	{0, 3000, {CSUM, TUN, 0, 1000, 62, 16, 34, 42}},
 	{BAD, 3000, {CSUM, TCP4 | VDEV_NET_GSO_TUNNEL, 0, 1000, 84, 16, 34, 64}},
 	{BAD, 3000, {0, TUN, 0, 1000, 84, 16, 34, 64}},
 	{BAD, 3000, {CSUM | VDEV_NET_DATA_VALID, TUN, 0, 1000, 84, 16, 34, 64}},
@@ -173,6 +174,9 @@ START_TEST(what_may_be_asked_for)
 	ck_assert_int_eq(vdev_net_offload_check(&f), asked[_i].err);
 	if (asked[_i].err != VIRTQ_EINVAL)
 		ck_assert_int_eq(frame_offload_check(&f), asked[_i].err);
+	CLAUSE("net/tx-packets/D8");
+	CLAUSE("net/tx-packets/D10");
+	CLAUSE("net/tx-packets/D11");
 	ck_assert_int_eq(vdev_net_offload_check(NULL), VIRTQ_EINVAL);
 	/* Fallback is no way around it. */
 	if (asked[_i].err != 0)

@@ -229,6 +229,12 @@ START_TEST(ipv6_with_extensions)
 	ck_assert_uint_eq(hash(14 + 40 + 40, NET_HASH_IPV6 | NET_HASH_UDPV6, 0, &value),
 	                  NET_HASH_REPORT_IPV6);
 	ck_assert_uint_eq(value, plain_ip);
+	/* An authentication header is as long as it says in words of four bytes. */
+	memset(ext, 0xaa, sizeof(ext));
+	memcpy(ext, ((uint8_t[]){6, 4}), 2);
+	end = ip6(eth(0, 0x86dd), 51, ext, 24, v->src, v->dst, v);
+	ck_assert_uint_eq(hash(end, NET_HASH_ALL, 0, &value), NET_HASH_REPORT_TCPV6_EX);
+	ck_assert_uint_eq(value, v->tcp);
 	/* A fragment is told by addresses alone. */
 	memcpy(ext, ((uint8_t[]){6, 0, 0, 1, 0, 0, 0, 9}), 8);
 	end = ip6(eth(0, 0x86dd), 44, ext, 8, v->src, v->dst, v);
@@ -263,7 +269,7 @@ END_TEST
 START_TEST(any_key_any_input)
 {
 	struct rng rng;
-	uint8_t k[64], in[36];
+	uint8_t k[64], in[64];
 
 	rng_seed(&rng, (uint64_t)_i + 9);
 	for (int round = 0; round < 200; round++) {
@@ -275,6 +281,8 @@ START_TEST(any_key_any_input)
 			in[i] = (uint8_t)rng_next(&rng);
 		net_hash_key_set(&table, k, key_len);
 		ck_assert_uint_eq(net_toeplitz(&table, in, len), slow_hash(k, key_len, in, len));
+		ck_assert_uint_eq(net_toeplitz(&table, in, sizeof(in)),
+		                  slow_hash(k, key_len, in, NET_HASH_INPUT));
 	}
 }
 END_TEST
