@@ -193,8 +193,8 @@ static int make(struct net_device *n, const struct vdev_env *env, const struct v
 
 static size_t device_bytes(uint32_t pairs)
 {
-	size_t pair = 2 * sizeof(struct vdev_queue *) + sizeof(struct net_rx_count) +
-	              sizeof(struct net_tx_count);
+	size_t pair =
+		2 * sizeof(struct vdev_queue *) + sizeof(struct net_rx_count) + sizeof(struct net_tx_count);
 
 	return sizeof(struct net_device) + pairs * pair;
 }

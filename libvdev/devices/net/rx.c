@@ -358,12 +358,14 @@ uint32_t net_rx_fill(struct net_rxq *r, const struct vdev_frame *frames, uint32_
 	struct fill f = {.r = r};
 	uint32_t i = 0, quick;
 
-	do {
-		quick = fill_buffers(r, &frames[i], n - i);
-		i += quick;
-	} while (i < n && quick == VDEV_NET_BURST);
-	if (likely(i == n))
-		return n;
+	if (likely(!(r->filters | r->hashes))) {
+		do {
+			quick = fill_buffers(r, &frames[i], n - i);
+			i += quick;
+		} while (i < n && quick == VDEV_NET_BURST);
+		if (likely(i == n))
+			return n;
+	}
 	(void)more(&f, n - i);
 	for (; i < n; i++) {
 		int rc;

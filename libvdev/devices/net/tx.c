@@ -219,6 +219,8 @@ uint32_t net_process_buffers(void *model, struct vdev_queue *q, const struct vir
 			taken = t->send(t->channel, t->frames, run);
 			done += taken;
 			net_count(&t->count->frames, taken);
+			if (unlikely(__atomic_load_n(&t->n->spread, __ATOMIC_RELAXED) > 1))
+				net_learn(t->n, vdev_queue_index(q) / 2, t->frames, taken);
 			if (unlikely(taken < run)) {
 				for (uint32_t i = taken; i < run; i++)
 					bytes -= t->frames[i].len;
