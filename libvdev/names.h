@@ -178,6 +178,11 @@
 #define net_watch_init              vdev__net_watch_init
 #define net_watch_rest              vdev__net_watch_rest
 #define net_writable                vdev__net_writable
+#define packet_join                 vdev__packet_join
+#define packet_queue_close          vdev__packet_queue_close
+#define packet_queue_open           vdev__packet_queue_open
+#define packet_sender_open          vdev__packet_sender_open
+#define packet_spread               vdev__packet_spread
 #define pci_find_structures         vdev__pci_find_structures
 #define pci_get                     vdev__pci_get
 #define pci_put                     vdev__pci_put
