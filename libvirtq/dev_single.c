@@ -9,11 +9,11 @@
 #ifndef VIRTQ_NO_DEVICE
 
 #ifdef DEV_BURSTS
-/* Whether the quick way is open now. With IN_ORDER nothing may be held back: then the order needs no thought. */
+/* Whether the quick way is open now. With IN_ORDER nothing else may be out or held back: then the order needs no thought. */
 static inline int quick(const struct virtq_dev *vq)
 {
 	return dev_bursts(vq) && !vq->broken && vq->track == NULL && !dev_logging(vq) &&
-	       (!vq->in_order || vq->seq_used + vq->inflight == vq->seq);
+	       (!vq->in_order || vq->seq_used == vq->seq);
 }
 
 static inline void buffer_fill(struct virtq_buffer *b, void *base, uint64_t len, size_t id)
@@ -259,6 +259,8 @@ int virtq_dev_give(struct virtq_dev *vq, const struct virtq_buffer *buffers,
 {
 	uint32_t given;
 
+	if (unlikely(!dev_bursts(vq)))
+		return n == 0 ? 0 : VIRTQ_EINVAL;
 	if (unlikely(vq->broken) || unlikely(dev_logging(vq)))
 		return give_slowly(vq, buffers, written, n, write) == n ? 0 : VIRTQ_EINVAL;
 	given = LAYOUT(vq, give, vq, buffers, written, n, write);
@@ -269,13 +271,16 @@ int virtq_dev_give(struct virtq_dev *vq, const struct virtq_buffer *buffers,
 
 int virtq_dev_untake(struct virtq_dev *vq, const struct virtq_buffer *buffers, uint32_t n)
 {
-	if (unlikely(n > vq->inflight))
-		return VIRTQ_EINVAL;
-	for (uint32_t i = 0; i < n; i++)
-		if (buffers[i].id >= vq->size || vq->owner[buffers[i].id] != OWNER_NOW)
+	if (unlikely(!dev_bursts(vq)))
+		return n == 0 ? 0 : VIRTQ_EINVAL;
+	for (uint32_t i = 0; i < n; i++) {
+		if (buffers[i].id >= vq->size || vq->owner[buffers[i].id] != OWNER_NOW) {
+			while (i-- > 0)
+				vq->owner[buffers[i].id] = OWNER_NOW;
 			return VIRTQ_EINVAL;
-	for (uint32_t i = 0; i < n; i++)
-		vq->owner[buffers[i].id] = OWNER_NONE;
+		}
+		vq->owner[buffers[i].id] = OWNER_NONE; /* a second mention is refused */
+	}
 	LAYOUT(vq, untake, vq, n);
 	vq->seq -= n;
 	chains_back(vq, n);

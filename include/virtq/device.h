@@ -333,7 +333,7 @@ struct virtq_buffer {
 /**
  * The quick way for chains of one descriptor of one direction, in queues whose chains are used as soon as they are taken:
  * all that were taken are given or put back, in that order, before anything else is done with the queue. Checks, marks and
- * accounts are those of virtq_dev_pop() and virtq_dev_push().
+ * accounts are those of virtq_dev_pop() and virtq_dev_push(). With IN_ORDER it is closed while anything is out.
  * @param write  1: writable ones; 0: readable ones
  * @return how many; fewer than @p max: there are no more, or the next chain is not such a one, or this queue has no quick
  *         way now: ask virtq_dev_pop(), when these have been given
