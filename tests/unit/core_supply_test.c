@@ -110,9 +110,9 @@ static void rig_init(struct rig *r, int packed)
 	virtq_features_set(&cfg.wanted, VIRTQ_F_RING_RESET);
 	if (packed)
 		virtq_features_set(&cfg.wanted, VIRTQ_F_RING_PACKED);
-	m.flags |= 2;
+	m.flags |= 1u << 31;
 	ck_assert_int_eq(vdev_new(&r->v, vdev_env_hosted(), &m), VIRTQ_EINVAL);
-	m.flags &= ~2u;
+	m.flags &= ~(1u << 31);
 	ck_assert_int_eq(vdev_new(&r->v, vdev_env_hosted(), &m), 0);
 	ck_assert_int_eq(vdev_loopback_new(&r->l, vdev_env_hosted(), r->v, &cfg), 0);
 	ck_assert_int_eq(vdev_loopback_start(r->l), 0);
