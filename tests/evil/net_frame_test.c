@@ -325,6 +325,16 @@ START_TEST(segments_without_end)
 	packet_make(&packet, &s);
 	f = at_fence(packet.len);
 	ck_assert_int_eq(all_of(&f), VIRTQ_EPROTO);
+	/* A segment as long as an IP packet can be, and one that is longer. */
+	s.gso_size = 0xffff;
+	s.payload = 65535 - 40;
+	packet_make(&packet, &s);
+	f = at_fence(packet.len);
+	ck_assert_int_eq(all_of(&f), 0);
+	s.payload++;
+	packet_make(&packet, &s);
+	f = at_fence(packet.len);
+	ck_assert_int_eq(all_of(&f), VIRTQ_EPROTO);
 	/* Fragments come in units of eight bytes. */
 	s = udp4;
 	s.gso_size = 7;

@@ -182,6 +182,8 @@ START_TEST(published_ipv6)
 		ck_assert_uint_eq(hash(end, NET_HASH_IPV6 | NET_HASH_IP_EX | NET_HASH_TCP_EX, 0, &value),
 		                  NET_HASH_REPORT_IPV6);
 		ck_assert_uint_eq(value, v->ip);
+		ck_assert_uint_eq(hash(14 + 40, NET_HASH_ALL, 0, &value), NET_HASH_REPORT_IPV6);
+		ck_assert_uint_eq(hash(14 + 39, NET_HASH_ALL, 0, &value), NET_HASH_REPORT_NONE);
 		/* The types with extensions are not for packets that have none. */
 		ck_assert_uint_eq(hash(end,
 		                       NET_HASH_IP_EX | NET_HASH_TCP_EX | NET_HASH_UDP_EX | NET_HASH_IPV4,
