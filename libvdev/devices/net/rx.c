@@ -304,15 +304,26 @@ static inline void copy_piece(uint8_t *to, const uint8_t *from, size_t len)
 	memcpy(to + len - 16, from + len - 16, 16);
 }
 
+/* A header that says nothing but that the frame is in one buffer, in two stores. */
+static inline void plain_header(uint8_t *to, uint32_t bytes)
+{
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+	const uint32_t one = 1u << 16;
+#else
+	const uint32_t one = 1u << 8;
+#endif
+	memset(to, 0, 8);
+	memcpy(to + 8, &one, sizeof(one));
+	if (bytes > NET_HDR_PLAIN)
+		memset(to + NET_HDR_PLAIN, 0, bytes - NET_HDR_PLAIN);
+}
+
 /* Into one buffer: header, and a frame to which nothing is left to be done. */
 static inline void fill_buffer(uint8_t *to, const struct vdev_frame *frame, uint32_t hdr)
 {
 	const struct virtq_iov *iov = frame->iov;
-	uint8_t plain[NET_HDR_PLAIN] = {[NET_HDR_NUM_BUFFERS] = 1};
 
-	memcpy(to, plain, sizeof(plain));
-	if (unlikely(hdr > NET_HDR_PLAIN))
-		memset(to + NET_HDR_PLAIN, 0, hdr - NET_HDR_PLAIN);
+	plain_header(to, hdr);
 	to += hdr;
 	copy_piece(to, iov->base, iov->len);
 	for (uint32_t i = 1; unlikely(i < frame->niov); i++) {
@@ -322,32 +333,50 @@ static inline void fill_buffer(uint8_t *to, const struct vdev_frame *frame, uint
 	}
 }
 
-/* The quick way: frames that fit a buffer of one piece each. Returns how many, from the first on. */
-static uint32_t fill_buffers(struct net_rxq *r, const struct vdev_frame *frames, uint32_t n)
+/* Frames into so many buffers that were taken. Returns how many, up to the first that takes more thought. */
+static inline __attribute__((always_inline)) uint32_t fill_run(const struct net_rxq *r,
+                                                               const struct virtq_buffer *b,
+                                                               const struct vdev_frame *f,
+                                                               uint32_t n, uint32_t *written,
+                                                               uint64_t *bytes, const uint32_t hdr)
 {
-	struct virtq_buffer buffers[VDEV_NET_BURST], *b = buffers;
-	uint32_t written[VDEV_NET_BURST], *w = written;
-	uint32_t longest = r->longest, hdr = r->hdr, got;
-	const struct vdev_frame *f = frames, *last;
-	struct vdev_done sum = {0};
+	const struct vdev_frame *first = f, *last = f + n;
+	uint32_t longest = r->longest;
+	uint64_t sum = 0;
 
-	got = vdev_queue_take_buffers(r->q, buffers, n < VDEV_NET_BURST ? n : VDEV_NET_BURST);
-	for (last = f + got; f != last; f++, b++, w++) {
-		uint32_t bytes = hdr + f->len;
+	for (; f != last; f++, b++, written++) {
+		uint32_t len = f->len;
 		uint16_t todo;
 
 		memcpy(&todo, &f->offload, sizeof(todo)); /* flags and gso_type */
-		if (unlikely(todo != 0) || unlikely(f->len > longest) || unlikely(bytes > b->len))
+		if (unlikely(todo != 0) || unlikely(len > longest) || unlikely(hdr + len > b->len))
 			break;
+		sum += len;
+		*written = hdr + len;
 		fill_buffer(b->base, f, hdr);
-		*w = bytes;
-		sum.read_bytes += f->len;
 	}
-	n = (uint32_t)(f - frames);
+	*bytes = sum;
+	return (uint32_t)(f - first);
+}
+
+/* The quick way: frames that fit a buffer of one piece each. Returns how many, from the first on. */
+static uint32_t fill_buffers(struct net_rxq *r, const struct vdev_frame *frames, uint32_t n)
+{
+	struct virtq_buffer b[VDEV_NET_BURST];
+	uint32_t written[VDEV_NET_BURST];
+	struct vdev_done sum = {0};
+	uint32_t got = vdev_queue_take_buffers(r->q, b, n < VDEV_NET_BURST ? n : VDEV_NET_BURST);
+
+	if (unlikely(got == 0))
+		return 0;
+	if (likely(r->hdr == NET_HDR_PLAIN))
+		n = fill_run(r, b, frames, got, written, &sum.read_bytes, NET_HDR_PLAIN);
+	else
+		n = fill_run(r, b, frames, got, written, &sum.read_bytes, r->hdr);
 	if (unlikely(n < got))
-		vdev_queue_put_back_buffers(r->q, b, got - n);
+		vdev_queue_put_back_buffers(r->q, &b[n], got - n);
 	if (likely(n != 0))
-		vdev_queue_give_buffers(r->q, buffers, written, n, &sum);
+		vdev_queue_give_buffers(r->q, b, written, n, &sum);
 	net_count(&r->count->frames, n);
 	net_count(&r->count->bytes, sum.read_bytes);
 	return n;
