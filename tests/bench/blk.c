@@ -42,7 +42,7 @@ struct options {
 };
 
 struct side {
-	struct blk_daemon daemon;
+	struct bench_process daemon;
 	struct blk_client client;
 	int there;
 };
@@ -81,12 +81,12 @@ static int measure(struct bench *b, struct side *s, struct sample *out)
 	uint64_t cpu;
 	int rc;
 
-	blk_daemon_resume(&s->daemon);
-	blk_daemon_confine(&s->daemon, b->cpu[1]);
-	cpu = blk_daemon_cpu(&s->daemon);
+	bench_process_resume(&s->daemon);
+	bench_process_confine(&s->daemon, b->cpu[1]);
+	cpu = bench_process_cpu(&s->daemon);
 	rc = blk_client_run(&s->client, &b->load, b->o.window_ns, 0, &w);
-	cpu = blk_daemon_cpu(&s->daemon) - cpu;
-	blk_daemon_pause(&s->daemon);
+	cpu = bench_process_cpu(&s->daemon) - cpu;
+	bench_process_pause(&s->daemon);
 	if (rc < 0 || w.requests == 0)
 		return -1;
 	after = bench_line_ns(b->cpu);
@@ -187,11 +187,11 @@ static int start(struct bench *b, struct side *s, const char *name, char **argv,
 	snprintf(s->daemon.socket, sizeof(s->daemon.socket), "%s/%s.sock", b->dir, name);
 	for (unsigned i = 0; i < 4; i++)
 		argv[i] = wrapped[i];
-	if (blk_daemon_start(&s->daemon, count ? argv : argv + 4, b->cpu[1], count) < 0)
+	if (bench_process_start(&s->daemon, count ? argv : argv + 4, b->cpu[1], count) < 0)
 		return -1;
 	if (blk_client_open(&s->client, s->daemon.socket, packed) < 0) {
 		blk_client_close(&s->client);
-		(void)blk_daemon_end(&s->daemon);
+		(void)bench_process_end(&s->daemon);
 		return -1;
 	}
 	s->there = 1;
@@ -223,7 +223,7 @@ static int start_peer(struct bench *b, const struct disk_kind *k, int notified, 
 	char *argv[BLK_ARGS] = {0};
 	unsigned n = 4;
 
-	if (k->peer == NULL || !blk_have("qemu-storage-daemon"))
+	if (k->peer == NULL || !bench_have("qemu-storage-daemon"))
 		return -1;
 	fill(drive, sizeof(drive), k->peer, b->files[1]);
 	snprintf(blockdev, sizeof(blockdev), "node-name=disk,%s", drive);
@@ -246,10 +246,10 @@ static int64_t end(struct side *s)
 {
 	int64_t n;
 
-	blk_daemon_resume(&s->daemon);
+	bench_process_resume(&s->daemon);
 	if (s->there)
 		blk_client_close(&s->client);
-	n = blk_daemon_end(&s->daemon);
+	n = bench_process_end(&s->daemon);
 	s->there = 0;
 	return n;
 }
@@ -330,9 +330,9 @@ static void run_kind(struct bench *b, const struct disk_kind *k, int notified, i
 		fprintf(stderr, "blk: %s: our daemon can't be used\n", k->name);
 		return;
 	}
-	blk_daemon_pause(&b->ours.daemon);
+	bench_process_pause(&b->ours.daemon);
 	if (!packed && start_peer(b, k, notified, 0) == 0)
-		blk_daemon_pause(&b->peer.daemon);
+		bench_process_pause(&b->peer.daemon);
 	for (unsigned i = 0; i < 6; i++) {
 		b->load =
 			(struct blk_load){.depth = depths[i / 2], .write = (int)(i % 2), .notified = notified};
@@ -422,7 +422,7 @@ static void clean_up(void)
 /* Somebody ends us: no daemon and no file stays behind. Safe calls alone. */
 static void on_end(int sig)
 {
-	const struct blk_daemon *const daemons[] = {&bench.ours.daemon, &bench.peer.daemon};
+	const struct bench_process *const daemons[] = {&bench.ours.daemon, &bench.peer.daemon};
 
 	for (unsigned i = 0; i < 2; i++) {
 		if (daemons[i]->pid > 0)
@@ -500,7 +500,7 @@ int main(int argc, char **argv)
 		return argc < 2 || strcmp(argv[1], "--help") != 0;
 	}
 	if (b->o.daemon == NULL)
-		b->o.daemon = blk_program("examples/vhost-user-blk");
+		b->o.daemon = bench_program("examples/vhost-user-blk");
 	bench_need(bench_two_cpus(b->cpu) == 0, "finding two processors");
 	bench_need(bench_pin(b->cpu[0]) == 0, "binding to a processor");
 	atexit(clean_up);
@@ -508,9 +508,9 @@ int main(int argc, char **argv)
 	signal(SIGINT, on_end);
 	signal(SIGHUP, on_end);
 	make_files(b);
-	if (!blk_have("qemu-storage-daemon"))
+	if (!bench_have("qemu-storage-daemon"))
 		fputs("blk: no qemu-storage-daemon: ours alone\n", stderr);
-	if (!blk_have("fio"))
+	if (!bench_have("fio"))
 		fputs("blk: no fio: nothing beside the file\n", stderr);
 	if (b->o.instructions) {
 		count_all(b);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Parts of the benchmark of block devices: daemons, their client, fio. */
+/* Parts of the benchmark of block devices: the client of its daemons, fio. */
 #ifndef BENCH_BLK_BENCH_H
 #define BENCH_BLK_BENCH_H
 
@@ -13,29 +13,6 @@
 
 enum { BLK_QUEUE = 512, BLK_DEPTH_MAX = 128, BLK_BLOCK = 4096, BLK_ARGS = 24 };
 #define BLK_DISK_BYTES (64u << 20)
-
-/* blk_daemon.c: processes. All that were started and not ended are ended with this one, by their ids. */
-struct blk_daemon {
-	pid_t pid; /* 0: none */
-	int err;   /* its stderr, or -1 */
-	char socket[96];
-};
-
-/* Start argv, confined to processor cpu (< 0: anywhere). With keep, what it writes to stderr is kept for blk_daemon_counted(). 0 or -1. */
-int blk_daemon_start(struct blk_daemon *d, char *const argv[], int cpu, int keep);
-/* Confine all of its threads, the kernel's workers among them. */
-void blk_daemon_confine(const struct blk_daemon *d, int cpu);
-/* Stop it for a while, and let it go on. Returns when it has stopped. */
-void blk_daemon_pause(const struct blk_daemon *d);
-void blk_daemon_resume(const struct blk_daemon *d);
-/* Processor time that it has used, ns. */
-uint64_t blk_daemon_cpu(const struct blk_daemon *d);
-/* End it and wait. Returns the instructions that callgrind counted, where it ran under it, or -1. */
-int64_t blk_daemon_end(struct blk_daemon *d);
-/* Whether a program is there. */
-int blk_have(const char *program);
-/* A program of the build tree that this one lies in, two folders deep. Static storage. */
-const char *blk_program(const char *name);
 
 /* blk_client.c: the driver. */
 struct blk_client {

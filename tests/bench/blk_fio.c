@@ -28,7 +28,7 @@ double blk_fio(const char *path, unsigned depth, int write, int cpu, unsigned ms
 	double iops = -1;
 	FILE *in;
 
-	if (!blk_have("fio"))
+	if (!bench_have("fio"))
 		return -1;
 	snprintf(command, sizeof(command),
 	         "exec taskset -c %d fio --name=bench --filename=%s --ioengine=io_uring --direct=0 "

@@ -5,8 +5,8 @@
  */
 #include <string.h>
 
-#include "blk_bench.h"
 #include "check_main.h"
+#include "support/bench.h"
 
 #if defined(__clang__) || __GNUC__ != 12 || !defined(__OPTIMIZE__) || !defined(__x86_64__) ||      \
 	defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -39,7 +39,7 @@ static const struct {
 
 static int64_t count(unsigned i, const char *requests)
 {
-	char *argv[ARGS + 4] = {(char *)(uintptr_t)blk_program("tests/bench/blk-request")};
+	char *argv[ARGS + 4] = {(char *)(uintptr_t)bench_program("tests/bench/blk-request")};
 	int64_t n;
 	unsigned k = 0;
 
@@ -56,7 +56,7 @@ START_TEST(a_request_stays_below_its_ceiling)
 {
 	double each;
 
-	if (OTHER_COMPILER || !blk_have("valgrind")) {
+	if (OTHER_COMPILER || !bench_have("valgrind")) {
 		printf("not the compiler of these ceilings, or no valgrind: not tested\n");
 		return;
 	}

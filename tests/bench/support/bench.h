@@ -10,6 +10,7 @@
 
 #include <stdint.h>
 #include <stdio.h>
+#include <sys/types.h>
 
 uint64_t bench_now_ns(void);
 
@@ -99,5 +100,28 @@ int64_t bench_callgrind(const char *function, char *const argv[]);
 
 /* This very program, for bench_callgrind(). */
 const char *bench_self(void);
+
+/* Processes of a benchmark. All that were started and not ended are ended with this one, by their ids. */
+struct bench_process {
+	pid_t pid; /* 0: none */
+	int err;   /* its stderr, or -1 */
+	char socket[96];
+};
+
+/* Start argv, confined to processor cpu (< 0: anywhere). With keep, what it writes to stderr is kept for bench_process_end(). 0 or -1. */
+int bench_process_start(struct bench_process *d, char *const argv[], int cpu, int keep);
+/* Confine all of its threads, the kernel's workers among them. */
+void bench_process_confine(const struct bench_process *d, int cpu);
+/* Stop it for a while, and let it go on. Returns when it has stopped. */
+void bench_process_pause(const struct bench_process *d);
+void bench_process_resume(const struct bench_process *d);
+/* Processor time that it has used, ns. */
+uint64_t bench_process_cpu(const struct bench_process *d);
+/* End it and wait. Returns the instructions that callgrind counted, where it ran under it, or -1. */
+int64_t bench_process_end(struct bench_process *d);
+/* Whether a program is there. */
+int bench_have(const char *program);
+/* A program of the build tree that this one lies in, two folders deep. Static storage. */
+const char *bench_program(const char *name);
 
 #endif

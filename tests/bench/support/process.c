@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Processes of the benchmark: started, confined, paused, ended. */
+/* Processes of a benchmark: started, confined, paused, ended. */
 #include <dirent.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -12,7 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "blk_bench.h"
+#include "bench.h"
 
 static void confine(pid_t tid, int cpu)
 {
@@ -24,7 +24,7 @@ static void confine(pid_t tid, int cpu)
 	                        &set); /* some kernels let nobody move their workers */
 }
 
-void blk_daemon_confine(const struct blk_daemon *d, int cpu)
+void bench_process_confine(const struct bench_process *d, int cpu)
 {
 	char path[64];
 	struct dirent *e;
@@ -39,7 +39,7 @@ void blk_daemon_confine(const struct blk_daemon *d, int cpu)
 		closedir(dir);
 }
 
-int blk_daemon_start(struct blk_daemon *d, char *const argv[], int cpu, int keep)
+int bench_process_start(struct bench_process *d, char *const argv[], int cpu, int keep)
 {
 	pid_t parent = getpid();
 	int fd[2] = {-1, -1};
@@ -76,7 +76,7 @@ int blk_daemon_start(struct blk_daemon *d, char *const argv[], int cpu, int keep
 	return 0;
 }
 
-void blk_daemon_pause(const struct blk_daemon *d)
+void bench_process_pause(const struct bench_process *d)
 {
 	int status;
 
@@ -84,13 +84,13 @@ void blk_daemon_pause(const struct blk_daemon *d)
 		(void)waitpid(d->pid, &status, WUNTRACED);
 }
 
-void blk_daemon_resume(const struct blk_daemon *d)
+void bench_process_resume(const struct bench_process *d)
 {
 	if (d->pid > 0)
 		kill(d->pid, SIGCONT);
 }
 
-uint64_t blk_daemon_cpu(const struct blk_daemon *d)
+uint64_t bench_process_cpu(const struct bench_process *d)
 {
 	struct timespec t;
 	clockid_t clock;
@@ -118,7 +118,7 @@ static int64_t counted(int fd)
 	return n;
 }
 
-int64_t blk_daemon_end(struct blk_daemon *d)
+int64_t bench_process_end(struct bench_process *d)
 {
 	int64_t n = -1;
 	pid_t ended = 0;
@@ -126,7 +126,7 @@ int64_t blk_daemon_end(struct blk_daemon *d)
 
 	if (d->pid == 0)
 		return -1;
-	blk_daemon_resume(d);
+	bench_process_resume(d);
 	kill(d->pid, SIGTERM);
 	for (int i = 0; i < 3000 && ended == 0; i++) {
 		ended = waitpid(d->pid, &status, WNOHANG);
@@ -146,7 +146,7 @@ int64_t blk_daemon_end(struct blk_daemon *d)
 	return n;
 }
 
-int blk_have(const char *program)
+int bench_have(const char *program)
 {
 	const char *path = getenv("PATH");
 	char list[4096], full[4352];
@@ -161,7 +161,7 @@ int blk_have(const char *program)
 	return 0;
 }
 
-const char *blk_program(const char *name)
+const char *bench_program(const char *name)
 {
 	static char path[8192];
 	char top[4096];
