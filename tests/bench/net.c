@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * What a frame costs in virtio-net: instructions and time of the device side, in one process, from vdev_queue_run()
- * down. Sending goes into a back-end that forgets, receiving is from one that makes frames.
+ * down; sending goes into a back-end that forgets, receiving is from one that makes frames. And how many there are in a
+ * second over vhost-user, with DPDK's driver in front of ours and of DPDK's back-end.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +12,7 @@
 enum { FEW = 3200, MANY = 35200 };
 
 struct options {
-	int json, quick, instructions;
+	int json, quick, instructions, pps;
 	unsigned windows;
 	uint64_t window_ns;
 };
@@ -139,6 +140,34 @@ static void kinds(const struct options *o, void (*each)(const struct options *, 
 	}
 }
 
+/* Frames a second with testpmd in front of ours and of DPDK's, in turns. */
+static void over_vhost_user(const struct options *o)
+{
+	static const char *const names[] = {"to host", "to guest", "loop"};
+	static const uint32_t lens[] = {64, 512, 1500};
+
+	if (!net_pmd_there()) {
+		fprintf(stderr, "net: no dpdk-testpmd, no examples/vhost-user-net or one processor only: "
+		                "frames a second are left out\n");
+		return;
+	}
+	for (int layout = 0; layout < 4; layout += o->quick ? 3 : 1) {
+		for (int i = 0; i < (o->quick ? 3 : 9); i++) {
+			struct net_load load = {.way = (enum net_way)(i % 3),
+			                        .packed = layout / 2,
+			                        .in_order = layout % 2,
+			                        .mergeable = 1,
+			                        .len = lens[i / 3]};
+			char name[64];
+
+			snprintf(name, sizeof(name), "%s, %s%s, %u bytes", names[load.way],
+			         layouts[load.packed], load.in_order ? " in-order" : "", load.len);
+			if (net_pmd_run(&load, name, o->windows, o->window_ns, o->json) < 0)
+				fprintf(stderr, "net: %s: a program did not do its part\n", name);
+		}
+	}
+}
+
 /* What runs under callgrind. */
 static int run_one(char **argv)
 {
@@ -164,12 +193,13 @@ static int run_one(char **argv)
 }
 
 static const char help[] =
-	"usage: net [--quick] [--json] [--instructions]\n"
+	"usage: net [--quick] [--json] [--instructions | --pps]\n"
 	"       net --one FRAMES tx|rx split|packed plain|mergeable|in-order BURST BYTES\n"
 	"Cost of a frame in virtio-net, driver and device in one process: ns of both sides on one\n"
 	"core, and instructions of the device side (valgrind; with --instructions these alone) beside\n"
-	"those of DPDK's vhost. --one runs without a clock, for profilers: the function is\n"
-	"device_side.\n";
+	"those of DPDK's vhost. Then frames a second over vhost-user with testpmd in front, beside\n"
+	"net_vhost in alternating windows (with --pps these alone). --one runs without a clock, for\n"
+	"profilers: the function is device_side.\n";
 
 int main(int argc, char **argv)
 {
@@ -186,14 +216,19 @@ int main(int argc, char **argv)
 			o.window_ns = 100000000;
 		} else if (strcmp(argv[i], "--instructions") == 0) {
 			o.instructions = 1;
+		} else if (strcmp(argv[i], "--pps") == 0) {
+			o.pps = 1;
 		} else {
 			fputs(help, stdout);
 			return strcmp(argv[i], "--help") != 0;
 		}
 	}
 	bench_print_head(stdout, o.json);
-	kinds(&o, counted);
-	if (!o.instructions)
+	if (!o.pps)
+		kinds(&o, counted);
+	if (!o.pps && !o.instructions)
 		kinds(&o, timed);
+	if (!o.instructions)
+		over_vhost_user(&o);
 	return 0;
 }

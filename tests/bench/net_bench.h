@@ -27,4 +27,17 @@ void net_offer(struct net_rig *r);
 void device_side(struct net_rig *r);
 void net_reap(struct net_rig *r);
 
+/* net_pmd.c: frames a second through vhost-user, with testpmd in front. */
+enum net_way { NET_TO_HOST, NET_TO_GUEST, NET_LOOP };
+struct net_load {
+	enum net_way way;
+	int packed, in_order, mergeable;
+	uint32_t len; /* bytes of a frame */
+};
+/* Whether all that it takes is there. */
+int net_pmd_there(void);
+/* Ours and DPDK's net_vhost in alternating windows. 0; -1: a program did not do its part. */
+int net_pmd_run(const struct net_load *load, const char *name, unsigned windows, uint64_t window_ns,
+                int json);
+
 #endif
