@@ -54,6 +54,9 @@ const struct vdev_model_ops net_model_ops = {
 	.queue_start = net_queue_start,
 	.queue_end = net_queue_end,
 	.reset = net_reset,
+	.started = net_started,
+	.save = net_save,
+	.load = net_load,
 	.destroy = net_destroy,
 };
 

@@ -184,6 +184,11 @@ void net_spread_begin(struct net_device *n, unsigned pair);
 void net_lock(struct net_device *n);
 void net_unlock(struct net_device *n);
 
+/* state.c */
+int net_save(void *model, struct vdev_writer *w);
+int net_load(void *model, struct vdev_reader *r, uint32_t version, int do_apply);
+void net_started(void *model);
+
 /* steer.c */
 /* These frames went out of that pair's queue. */
 void net_learn(struct net_device *n, unsigned pair, const struct vdev_frame *frames,
