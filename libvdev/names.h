@@ -144,6 +144,7 @@
 #define net_hash_key_set            vdev__net_hash_key_set
 #define net_learn                   vdev__net_learn
 #define net_limits                  vdev__net_limits
+#define net_load                    vdev__net_load
 #define net_lock                    vdev__net_lock
 #define net_model_ops               vdev__net_model_ops
 #define net_offloads                vdev__net_offloads
@@ -160,9 +161,11 @@
 #define net_rx_fill                 vdev__net_rx_fill
 #define net_rx_settings             vdev__net_rx_settings
 #define net_rx_spread               vdev__net_rx_spread
+#define net_save                    vdev__net_save
 #define net_settings_init           vdev__net_settings_init
 #define net_spread                  vdev__net_spread
 #define net_spread_begin            vdev__net_spread_begin
+#define net_started                 vdev__net_started
 #define net_stats_command           vdev__net_stats_command
 #define net_stats_kinds             vdev__net_stats_kinds
 #define net_status                  vdev__net_status

@@ -4,7 +4,7 @@
  *
  * Two copies of the settings: one that those who receive read, one for the next command. Whoever receives is in some
  * receive queue while it reads them; so when this thread has been in every receive queue after it has shown the new ones,
- * nobody reads the old ones any more, the driver's command is in effect, and only then is it used. See docs/adr/0015.
+ * nobody reads the old ones any more, the driver's command is in effect, and only then is it used. See docs/adr/0017.
  */
 #include "net.h"
 

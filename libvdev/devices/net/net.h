@@ -77,7 +77,7 @@ struct net_rxq {
 	uint32_t hdr;                       /* bytes of struct virtio_net_hdr */
 	uint32_t negotiated;                /* enum vdev_net_takes: what the driver negotiated */
 	uint32_t takes;                     /* and of it has left on */
-	const struct net_settings *s;       /* see docs/adr/0015 */
+	const struct net_settings *s;       /* see docs/adr/0017 */
 	struct virtq_features has;          /* negotiated */
 	uint32_t longest;                   /* bytes of a frame that is no GSO, at most */
 	uint8_t mergeable;

@@ -3,7 +3,7 @@
  * What the driver has set by the control queue (5.1.6.5), as plain data, and what a command makes of it. Nothing here
  * touches guest memory or a queue: ctrl.c does.
  *
- * Those that receive read a copy that does not change while they do, see docs/adr/0015.
+ * Those that receive read a copy that does not change while they do, see docs/adr/0017.
  */
 #ifndef LIBVDEV_DEVICES_NET_SETTINGS_H
 #define LIBVDEV_DEVICES_NET_SETTINGS_H
