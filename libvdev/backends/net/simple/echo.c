@@ -71,29 +71,17 @@ static uint32_t gather(uint8_t *to, uint32_t len, const struct vdev_frame *f, ui
 	return done;
 }
 
-/* The addresses do not lie in one piece with something behind them. */
-static rare void open_scattered(uint8_t *header, const struct vdev_frame *f, uint32_t *at,
-                                size_t *off)
+/* Turn a frame of any pieces round. Returns the pieces that it takes of @p iov, at most niov + 1. */
+static __attribute__((noinline)) uint32_t turn_pieces(struct vdev_frame *to, uint8_t *header,
+                                                      struct virtq_iov *iov,
+                                                      const struct vdev_frame *f)
 {
 	uint8_t addresses[ADDRESSES] = {0};
-
-	(void)gather(addresses, ADDRESSES, f, at, off);
-	swap(header, addresses);
-}
-
-/* Turn one frame round. Returns the pieces that it takes of @p iov, at most niov + 1. */
-static inline uint32_t turn(struct vdev_frame *to, uint8_t *header, struct virtq_iov *iov,
-                            const struct vdev_frame *f)
-{
 	uint32_t at = 0, used = 1;
-	size_t off = ADDRESSES;
+	size_t off = 0;
 
-	if (likely(f->iov[0].len > ADDRESSES)) {
-		swap(header, f->iov[0].base);
-	} else {
-		off = 0;
-		open_scattered(header, f, &at, &off);
-	}
+	(void)gather(addresses, ADDRESSES, f, &at, &off);
+	swap(header, addresses);
 	iov[0] = (struct virtq_iov){header, ADDRESSES};
 	for (; at < f->niov; at++) {
 		iov[used++] = (struct virtq_iov){(uint8_t *)f->iov[at].base + off, f->iov[at].len - off};
@@ -103,6 +91,24 @@ static inline uint32_t turn(struct vdev_frame *to, uint8_t *header, struct virtq
 	to->iov = iov;
 	to->niov = used;
 	return used;
+}
+
+/* The same, quick for a frame in one piece. */
+static inline uint32_t turn(struct vdev_frame *to, uint8_t *header, struct virtq_iov *iov,
+                            const struct vdev_frame *f)
+{
+	uint8_t *base = f->iov[0].base;
+	size_t len = f->iov[0].len;
+
+	if (unlikely(f->niov != 1 || len <= ADDRESSES))
+		return turn_pieces(to, header, iov, f);
+	swap(header, base);
+	iov[0] = (struct virtq_iov){header, ADDRESSES};
+	iov[1] = (struct virtq_iov){base + ADDRESSES, len - ADDRESSES};
+	*to = *f;
+	to->iov = iov;
+	to->niov = 2;
+	return 2;
 }
 
 /* A frame of very many pieces, alone. */
