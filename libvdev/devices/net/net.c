@@ -40,6 +40,48 @@ static void net_destroy(void *model)
 	n->env.free(n->env.ctx, n, n->bytes);
 }
 
+/* Somebody else tells the driver its MTU: the device has to live with it, and it does not change under a driver. */
+static int told_mtu(struct net_device *n, uint16_t mtu)
+{
+	struct vdev_netif_info info;
+	uint8_t was[2], now[2];
+
+	memset(&info, 0, sizeof(info));
+	n->netif->ops->info(n->netif, &info);
+	if (mtu < VDEV_NET_MIN_MTU || (info.mtu != 0 && mtu > info.mtu))
+		return VIRTQ_EINVAL;
+	vdev_config_read(n->v, NET_AT_MTU, was, sizeof(was));
+	if (mtu == net_get_le16(was))
+		return 0;
+	if (vdev_status(n->v) & VIRTQ_STATUS_DRIVER_OK)
+		return VIRTQ_EINVAL;
+	net_put_le16(now, mtu);
+	vdev_config_update(n->v, NET_AT_MTU, now, sizeof(now));
+	return 0;
+}
+
+static int net_notice(void *model, enum vdev_notice what, const void *about)
+{
+	struct net_device *n = model;
+	struct virtq_features offered;
+	uint8_t mac[VDEV_NET_MAC];
+	uint16_t mtu;
+
+	vdev_offered(n->v, &offered);
+	if (what == VDEV_NOTICE_MTU) {
+		if (!virtq_features_has(&offered, VDEV_NET_F_MTU))
+			return VIRTQ_ENOTSUP;
+		if (about == NULL)
+			return 0;
+		memcpy(&mtu, about, sizeof(mtu));
+		return told_mtu(n, mtu);
+	}
+	if (about == NULL)
+		return 0;
+	memcpy(mac, about, sizeof(mac));
+	return mac[0] & 1 ? VIRTQ_EINVAL : vdev_net_announce(n->v, mac);
+}
+
 const struct vdev_model_ops net_model_ops = {
 	.size = sizeof(struct vdev_model_ops),
 	.name = "net",
@@ -58,6 +100,7 @@ const struct vdev_model_ops net_model_ops = {
 	.save = net_save,
 	.load = net_load,
 	.destroy = net_destroy,
+	.notice = net_notice,
 };
 
 /* What the netif takes, the driver may leave to be done; what the driver takes or not is seen to here. */
@@ -188,7 +231,7 @@ static int make(struct net_device *n, const struct vdev_env *env, const struct v
 	m.queue_max = cfg->queue_max;
 	m.config_len = NET_CONFIG;
 	m.config = config;
-	m.flags = VDEV_MODEL_SHARED;
+	m.flags = VDEV_MODEL_SHARED | VDEV_MODEL_DISABLED_TOO;
 	offer(cfg, info, &m.features, config);
 	offer_control(cfg, env->now != NULL, &m.features, config);
 	return vdev_new(&n->v, env, &m);

@@ -447,8 +447,8 @@ uint32_t net_deliver(void *ctx, const struct vdev_frame *frames, uint32_t n, uin
 		return n;
 	}
 	r = vdev_queue_priv(q);
-	done = net_rx_fill(r, frames, n);
-	if (unlikely(done < n) && r->closed)
+	done = likely(vdev_queue_enabled(q)) ? net_rx_fill(r, frames, n) : 0;
+	if (unlikely(done < n) && (r->closed || !vdev_queue_enabled(q)))
 		drop_all(net, n - done);
 	else if (unlikely(done < n))
 		net_count(&r->count->no_buffers, n - done);

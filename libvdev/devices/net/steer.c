@@ -39,13 +39,21 @@ unsigned net_steer(const struct net_device *n, const struct net_settings *s,
 	return s->rss.table[hash & s->rss.mask];
 }
 
-/* The next started receive queue from pair on, for frames that may go to any. -1: none is. */
-static int started_from(const struct net_device *n, unsigned pair)
+/* Whether the receive queue of a pair is started and not disabled. */
+static int usable(const struct net_device *n, unsigned pair)
+{
+	const struct vdev_queue *q = __atomic_load_n(&n->rx[pair], __ATOMIC_ACQUIRE);
+
+	return q != NULL && vdev_queue_started(n->v, 2 * pair) && vdev_queue_enabled(q);
+}
+
+/* The next usable receive queue from pair on, for frames that may go to any. -1: none is. */
+static int usable_from(const struct net_device *n, unsigned pair)
 {
 	uint32_t spread = __atomic_load_n(&n->spread, __ATOMIC_RELAXED);
 
 	for (uint32_t i = 0; i < spread; i++, pair++)
-		if (vdev_queue_started(n->v, pair % spread * 2))
+		if (usable(n, pair % spread))
 			return (int)(pair % spread);
 	return -1;
 }
@@ -58,8 +66,13 @@ static struct vdev_queue *rx_queue(const struct net_device *n, unsigned pair)
 /* Frames into the queue of r, which the caller is in. Those for which there are no buffers are lost. */
 static void fill(struct net_rxq *r, const struct vdev_frame *frames, uint32_t count)
 {
-	uint32_t done = net_rx_fill(r, frames, count);
+	uint32_t done;
 
+	if (unlikely(!vdev_queue_enabled(r->q))) {
+		__atomic_fetch_add(&r->n->not_ready, count, __ATOMIC_RELAXED);
+		return;
+	}
+	done = net_rx_fill(r, frames, count);
 	if (likely(done == count))
 		return;
 	if (r->closed)
@@ -99,8 +112,8 @@ uint32_t net_rx_spread(struct net_rxq *home, const struct vdev_frame *frames, ui
 			if (next != to)
 				break;
 		}
-		if (!home->s->steers && to != own) {
-			int other = started_from(n, to);
+		if (!home->s->steers && (to != own || !vdev_queue_enabled(home->q))) {
+			int other = usable_from(n, to);
 
 			to = other < 0 ? own : (unsigned)other;
 		}
@@ -115,14 +128,14 @@ uint32_t net_rx_spread(struct net_rxq *home, const struct vdev_frame *frames, ui
 /* By the driver's table, or out of a queue that is not in use. */
 int net_poll_spreads(const struct net_rxq *r)
 {
-	return r->s->steers ||
+	return r->s->steers || !vdev_queue_enabled(r->q) ||
 	       vdev_queue_index(r->q) / 2 >= __atomic_load_n(&r->n->spread, __ATOMIC_RELAXED);
 }
 
 /* A queue to begin in: where the first frame goes most likely. The settings may be looked at from inside only. */
 static int home_of(struct net_device *n, const struct vdev_frame *f)
 {
-	return started_from(n, by_flow(n, net_flow(f), __atomic_load_n(&n->spread, __ATOMIC_RELAXED)));
+	return usable_from(n, by_flow(n, net_flow(f), __atomic_load_n(&n->spread, __ATOMIC_RELAXED)));
 }
 
 uint32_t net_deliver_spread(struct net_device *n, const struct vdev_frame *frames, uint32_t count)

@@ -203,7 +203,7 @@ static inline uint32_t begin_buffers(struct net_txq *t, const struct virtq_buffe
 	return (uint32_t)(b - first);
 }
 
-/* The quick way: a burst of buffers. */
+/* The quick way: a burst of buffers. What is sent on a queue that is disabled is discarded, here and there. */
 uint32_t net_process_buffers(void *model, struct vdev_queue *q, const struct virtq_buffer *b,
                              uint32_t n, struct vdev_done *sum)
 {
@@ -212,6 +212,8 @@ uint32_t net_process_buffers(void *model, struct vdev_queue *q, const struct vir
 	uint32_t done = 0;
 
 	(void)model;
+	if (unlikely(!vdev_queue_enabled(q)))
+		return n;
 	while (done < n) {
 		uint32_t run = begin_buffers(t, &b[done], n - done, &bytes), taken;
 
@@ -243,6 +245,8 @@ uint32_t net_process_buffers(void *model, struct vdev_queue *q, const struct vir
 uint32_t net_process(void *model, struct vdev_queue *q, const struct virtq_chain *chains,
                      uint32_t n)
 {
+	static const uint32_t written[VDEV_BURST];
+	const struct vdev_done none = {0};
 	struct net_txq *t = vdev_queue_priv(q);
 	uint32_t first = 0;
 
@@ -250,6 +254,10 @@ uint32_t net_process(void *model, struct vdev_queue *q, const struct virtq_chain
 		return 0;
 	if (unlikely(net_is_ctrl(model, q)))
 		return net_ctrl_process(q, chains, n);
+	if (unlikely(!vdev_queue_enabled(q))) {
+		vdev_queue_complete_burst(q, chains, n, written, &none);
+		return n;
+	}
 	while (first < n) {
 		struct virtq_iov *iov = t->iov, *end = t->iov + t->niov;
 		uint32_t run = 0, taken;

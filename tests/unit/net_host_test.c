@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* virtio-net: what a host tells the device beside the driver: notices, and queues that are disabled while they run. */
+#include <string.h>
+
+#include "check_main.h"
+#include "net_fixture.h"
+
+static const uint8_t no_hdr[24];
+static uint8_t bytes[60] = {0x52, 0x54};
+
+START_TEST(told_of_an_mtu)
+{
+	static const uint16_t bad[] = {0, 67, 9001, 65535};
+	const uint16_t jumbo = 9000, small = 1400;
+	struct net_fixture f;
+	uint8_t mtu[2];
+
+	net_init(&f, _i, 0);
+	f.netif.info.mtu = 9000;
+	f.net_cfg.mtu = 1500;
+	net_want(&f, VDEV_NET_F_MTU);
+	net_start(&f);
+	/* The driver has seen it: it stays. */
+	ck_assert_int_eq(vdev_notice(f.v, VDEV_NOTICE_MTU, NULL), 0);
+	ck_assert_int_eq(vdev_notice(f.v, VDEV_NOTICE_MTU, &(uint16_t){1500}), 0);
+	ck_assert_int_eq(vdev_notice(f.v, VDEV_NOTICE_MTU, &jumbo), VIRTQ_EINVAL);
+	ck_assert_int_eq(vdev_set_status(f.v, 0), 0);
+	ck_assert_int_eq(vdev_notice(f.v, VDEV_NOTICE_MTU, &jumbo), 0);
+	for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		ck_assert_int_eq(vdev_notice(f.v, VDEV_NOTICE_MTU, &bad[i]), VIRTQ_EINVAL);
+	vdev_config_read(f.v, 10, mtu, 2);
+	ck_assert_uint_eq(mtu[0] | mtu[1] << 8, jumbo);
+	ck_assert_int_eq(vdev_notice(f.v, VDEV_NOTICE_MTU, &small), 0);
+	vdev_config_read(f.v, 10, mtu, 2);
+	ck_assert_uint_eq(mtu[0] | mtu[1] << 8, small);
+	net_fini(&f);
+}
+END_TEST
+
+START_TEST(no_mtu_to_be_told)
+{
+	struct net_fixture f;
+
+	net_init(&f, 0, 0);
+	net_start(&f);
+	ck_assert_int_eq(vdev_notice(f.v, VDEV_NOTICE_MTU, NULL), VIRTQ_ENOTSUP);
+	ck_assert_int_eq(vdev_notice(f.v, VDEV_NOTICE_MTU, &(uint16_t){1500}), VIRTQ_ENOTSUP);
+	net_fini(&f);
+}
+END_TEST
+
+START_TEST(told_to_announce)
+{
+	static const uint8_t mac[6] = {0x52, 0x54, 0, 0, 0, 9}, group[6] = {1};
+	struct net_fixture f;
+
+	net_init(&f, _i, 0);
+	net_start(&f);
+	ck_assert_int_eq(vdev_notice(f.v, VDEV_NOTICE_ANNOUNCE, NULL), 0);
+	ck_assert_int_eq(vdev_notice(f.v, VDEV_NOTICE_ANNOUNCE, group), VIRTQ_EINVAL);
+	net_run(&f);
+	ck_assert_uint_eq(f.netif.nsent, 0);
+	ck_assert_int_eq(vdev_notice(f.v, VDEV_NOTICE_ANNOUNCE, mac), 0);
+	net_run(&f);
+	ck_assert_uint_eq(f.netif.nsent, 1);
+	ck_assert_mem_eq(f.netif.sent[0].bytes + 6, mac, 6);
+	net_fini(&f);
+}
+END_TEST
+
+static void send_one(struct net_fixture *f, unsigned pair, const uint32_t *cut)
+{
+	uint32_t written = 99;
+
+	net_send(f, pair, no_hdr, bytes, sizeof(bytes), cut);
+	vdev_loopback_kick(f->l, 2 * pair + 1);
+	net_run(f);
+	ck_assert_int_eq(net_sent(f, pair, &written), 1);
+	ck_assert_uint_eq(written, 0);
+}
+
+/* What is sent on a disabled queue is used, and goes nowhere. */
+START_TEST(disabled_senders)
+{
+	static const uint32_t cuts[2][16] = {{0}, {5, 20}};
+	struct net_fixture f;
+
+	net_init(&f, _i & 1, 0);
+	net_start(&f);
+	for (unsigned round = 0; round < 6; round++) {
+		ck_assert_int_eq(vdev_queue_enable(f.v, 1, round & 1), 0);
+		for (unsigned i = 0; i < 3; i++)
+			send_one(&f, 0, cuts[_i / 2]);
+		ck_assert_uint_eq(f.netif.nsent, round & 1 ? 3 : 0);
+		fake_netif_clear(&f.netif);
+	}
+	net_fini(&f);
+}
+END_TEST
+
+static unsigned got(struct net_fixture *f, unsigned pair)
+{
+	uint32_t written;
+	unsigned n = 0;
+
+	while (net_received(f, pair, &written) != NULL)
+		n++;
+	return n;
+}
+
+/* Frames in the netif, pushed or to be fetched, so many of as many flows. */
+static void frames_come(struct net_fixture *f, int polled, unsigned n)
+{
+	static struct virtq_iov iov;
+	struct vdev_frame frame = net_frame(&iov, bytes, sizeof(bytes));
+
+	for (unsigned i = 0; i < n && !polled; i++)
+		ck_assert_uint_eq(net_push(f, &frame, 1), 1);
+	if (polled) {
+		for (unsigned i = 0; i < n; i++)
+			f->netif.frames[i] = frame;
+		f->netif.first = 0;
+		f->netif.nframes = n;
+	}
+	net_run(f);
+}
+
+/* Nothing is received on a disabled queue; nothing comes late, either. */
+START_TEST(disabled_receiver)
+{
+	struct vdev_net_counters n;
+	struct net_fixture f;
+
+	net_init(&f, _i & 1, _i / 2);
+	net_start(&f);
+	for (unsigned i = 0; i < 8; i++)
+		(void)net_buffer(&f, 0, 2048, 1);
+	ck_assert_int_eq(vdev_queue_enable(f.v, 0, 0), 0);
+	frames_come(&f, _i / 2, 3);
+	ck_assert_uint_eq(got(&f, 0), 0);
+	vdev_net_counters(f.v, &n);
+	ck_assert_uint_eq(n.not_ready, 3);
+	ck_assert_int_eq(vdev_queue_enable(f.v, 0, 1), 0);
+	net_run(&f);
+	ck_assert_uint_eq(got(&f, 0), 0);
+	frames_come(&f, _i / 2, 2);
+	ck_assert_uint_eq(got(&f, 0), 2);
+	vdev_net_counters(f.v, &n);
+	ck_assert_uint_eq(n.not_ready, 3);
+	net_fini(&f);
+}
+END_TEST
+
+/* Front-ends that keep the control queue: MQ without CTRL_VQ, and pairs are in use as their queues are enabled. */
+START_TEST(pairs_by_enabling)
+{
+	struct net_fixture f;
+	unsigned n[3] = {8, 8, 8}, all; /* buffers to be given */
+
+	net_init(&f, _i & 1, 0);
+	f.net_cfg.pairs = 3;
+	net_want(&f, VDEV_NET_F_MQ);
+	net_start(&f);
+	for (unsigned round = 0; round < 8; round++) {
+		for (unsigned pair = 0; pair < 3; pair++) {
+			for (; n[pair] > 0; n[pair]--)
+				(void)net_buffer(&f, pair, 2048, 1);
+			ck_assert_int_eq(vdev_queue_enable(f.v, 2 * pair, round >> pair & 1), 0);
+		}
+		frames_come(&f, 0, 8);
+		all = 0;
+		for (unsigned pair = 0; pair < 3; pair++) {
+			n[pair] = got(&f, pair);
+			ck_assert(round >> pair & 1 || n[pair] == 0);
+			all += n[pair];
+		}
+		ck_assert_uint_eq(all, round != 0 ? 8 : 0);
+	}
+	net_fini(&f);
+}
+END_TEST
+
+void test_suites(SRunner *runner)
+{
+	Suite *s = suite_create("network device and host");
+	TCase *tc = tcase_create("host");
+
+	tcase_set_timeout(tc, 60);
+	tcase_add_loop_test(tc, told_of_an_mtu, 0, 2);
+	tcase_add_test(tc, no_mtu_to_be_told);
+	tcase_add_loop_test(tc, told_to_announce, 0, 2);
+	tcase_add_loop_test(tc, disabled_senders, 0, 4);
+	tcase_add_loop_test(tc, disabled_receiver, 0, 4);
+	tcase_add_loop_test(tc, pairs_by_enabling, 0, 2);
+	suite_add_tcase(s, tc);
+	srunner_add_suite(runner, s);
+}
