@@ -14,7 +14,7 @@ enum {
 	MIN_FRAME = 42,
 	MAX_FRAME = 65549,
 	MAX_FLOWS = 65536,
-
+	MAX_VLAN = 4094
 };
 
 static const char usage[] =
@@ -27,6 +27,12 @@ static const char usage[] =
 	"  --socket PATH   socket to listen on; up to 64 of them\n"
 	"  --net NET       what the sockets' guests are plugged into: one for all of them, or one\n"
 	"                  for each socket in turn\n"
+	"                  switch[,vlan=N][,trunk=N:N...|all]  a port of the one learning switch: of\n"
+	"                              VLAN N, untagged; of several ones, tagged (N is its native one "
+	"then);\n"
+	"                              without either a plain port of a network without VLANs\n"
+	"                  pair        a cable to the next socket\n"
+	"                  tap:NAME    a tap interface of this host\n"
 	"                  echo        comes back with the addresses swapped\n"
 	"                  null        goes nowhere\n"
 	"                  source[:SIZE][,count=N][,flows=N]  frames of SIZE bytes (60) come in as "
@@ -70,11 +76,39 @@ static int read_whole(const char *s, uint64_t least, uint64_t most, uint64_t *ou
 	return read_number(s, &end, least, most, out) < 0 || *end != '\0' ? -1 : 0;
 }
 
+static int read_trunk(struct net_spec *spec, const char *s)
+{
+	uint64_t vlan;
+	char *end;
+
+	spec->trunk = 1;
+	if (strcmp(s, "all") == 0)
+		return 0;
+	for (;;) {
+		if (spec->nvlans == NET_VLANS || read_number(s, &end, 1, MAX_VLAN, &vlan) < 0)
+			return -1;
+		spec->vlans[spec->nvlans++] = (uint16_t)vlan;
+		if (*end == '\0')
+			return 0;
+		if (*end != ':')
+			return -1;
+		s = end + 1;
+	}
+}
+
 /* One of the words that follow NET, separated by commas. */
 static int read_word(struct net_spec *spec, const char *word)
 {
 	uint64_t n;
 
+	if (spec->kind == NET_SWITCH && strncmp(word, "vlan=", 5) == 0) {
+		if (read_whole(word + 5, 1, MAX_VLAN, &n) < 0)
+			return -1;
+		spec->vlan = (uint16_t)n;
+		return 0;
+	}
+	if (spec->kind == NET_SWITCH && strncmp(word, "trunk=", 6) == 0)
+		return read_trunk(spec, word + 6);
 	if (spec->kind == NET_SOURCE && strncmp(word, "count=", 6) == 0)
 		return read_whole(word + 6, 1, UINT64_MAX, &spec->count);
 	if (spec->kind == NET_SOURCE && strncmp(word, "flows=", 6) == 0) {
@@ -107,7 +141,8 @@ static int read_net(struct net_options *o, char *s)
 		const char *word;
 		enum net_kind kind;
 		int named;
-	} known[] = {{"echo", NET_ECHO, 0}, {"null", NET_NULL, 0}, {"source", NET_SOURCE, 0}};
+	} known[] = {{"switch", NET_SWITCH, 0}, {"pair", NET_PAIR, 0}, {"tap", NET_TAP, 1},
+	             {"echo", NET_ECHO, 0},     {"null", NET_NULL, 0}, {"source", NET_SOURCE, 0}};
 	size_t len = strcspn(s, ":,");
 	struct net_spec *spec;
 	char *words = NULL;
@@ -222,6 +257,13 @@ static int check(const struct net_options *o)
 		return bad("missing option", "--net");
 	if (o->nnets != 1 && o->nnets != o->nsockets)
 		return bad("--net", "one for all sockets, or one for each");
+	for (unsigned i = 0; i < o->nsockets; i++) {
+		if (net_options_net(o, i)->kind != NET_PAIR)
+			continue;
+		i++;
+		if (i == o->nsockets || net_options_net(o, i)->kind != NET_PAIR)
+			return bad("a pair with one end", o->sockets[i - 1]);
+	}
 	return 0;
 }
 

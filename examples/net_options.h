@@ -4,9 +4,9 @@
 
 #include <stdint.h>
 
-enum { NET_SOCKETS = 64, NET_PAIRS = 64, NET_THREADS = 64 };
+enum { NET_SOCKETS = 64, NET_PAIRS = 64, NET_THREADS = 64, NET_VLANS = 64 };
 
-enum net_kind { NET_NONE, NET_ECHO, NET_NULL, NET_SOURCE };
+enum net_kind { NET_NONE, NET_SWITCH, NET_PAIR, NET_TAP, NET_ECHO, NET_NULL, NET_SOURCE };
 
 /* What a socket's guest is plugged into: one --net. */
 struct net_spec {
@@ -15,6 +15,10 @@ struct net_spec {
 	uint32_t frame_len; /* of a source; 0: the shortest */
 	uint32_t flows;     /* of a source */
 	uint64_t count;     /* of a source's channel; 0: no end */
+	uint16_t vlan;      /* access or native VLAN of a switch's port */
+	int trunk;          /* a port with tags */
+	unsigned nvlans;    /* that a trunk has beside its native one; 0: all */
+	uint16_t vlans[NET_VLANS];
 };
 
 /* The command line of vhost-user-net. */

@@ -78,6 +78,8 @@ static int serve(struct net_daemon *d)
 		threads = threads < NET_THREADS ? threads : NET_THREADS;
 	}
 	rc = daemon_start(&d->base, threads, d->opt.poll ? UINT32_MAX : d->opt.spin_us);
+	if (rc == 0)
+		rc = netifs_watch(&d->netifs, &d->base);
 	for (unsigned i = 0; i < d->opt.nsockets && rc == 0; i++)
 		rc = daemon_serve(&d->base, d->served[i].vu, vdev_queue_count(d->served[i].net), thread_of,
 		                  &d->served[i]);

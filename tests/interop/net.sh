@@ -7,6 +7,7 @@
 # VDEV_NET  the vhost-user-net daemon (default: the build tree's)
 
 it_net=${VDEV_NET:-$it_build/examples/vhost-user-net}
+it_wrap=()	# in front of the daemon's command
 declare -A guest_pids guest_peers
 
 need_net()
@@ -39,7 +40,7 @@ net_start()
 		[ "$after" != --socket ] || sockets+=("$word")
 		after=$word
 	done
-	"$it_net" "$@" > "$daemon_name.out" 2> "$daemon_name.err" < /dev/null &
+	"${it_wrap[@]}" "$it_net" "$@" > "$daemon_name.out" 2> "$daemon_name.err" < /dev/null &
 	daemon_pid=$!
 	it_pids+=("$daemon_pid")
 	until_true 20 all_listen_or_died "$daemon_pid" "${sockets[@]}" ||
@@ -226,7 +227,6 @@ exercised_net()
 		14) words+=(net-HOST_UFO) ;;
 		15) words+=(net-MRG_RXBUF) ;;
 		16) words+=(net-STATUS) ;;
-		22) words+=(net-MQ) ;;
 		28) words+=(INDIRECT_DESC) ;;
 		29) words+=(EVENT_IDX) ;;
 		32) words+=(VERSION_1) ;;
@@ -235,6 +235,7 @@ exercised_net()
 		63) words+=(net-SPEED_DUPLEX) ;;
 		esac
 	done
+	[ "$(guest_said net queues)" -lt 2 ] || words+=(net-MQ)
 	exercised "$guest_peer" "${words[@]}" "$@"
 }
 

@@ -84,7 +84,7 @@ step_serve()
 {
 	mkdir -p /www/cgi-bin
 	for mib in "$@"; do
-		payload_bytes /payload "$mib" $((mib << 20)) > "/www/$mib" || fail "no room for $mib MiB"
+		payload_file /payload "$mib" "/www/$mib" || fail "no room for $mib MiB"
 	done
 	printf '#!/bin/sh\n: > /tmp/over\nprintf "Content-type: text/plain\\r\\n\\r\\nbye\\n"\n' \
 		> /www/cgi-bin/over

@@ -21,6 +21,16 @@ payload_bytes()
 	} 2>/dev/null | head -c "$3"
 }
 
+# payload_file SEED MIB FILE: so many MiB, quickly made: the seed again and again, from its beginning
+payload_file()
+{
+	payload_reps=$2
+	while [ "$payload_reps" -gt 0 ]; do
+		cat "$1"
+		payload_reps=$((payload_reps - 1))
+	done > "$3" && truncate -s "$2M" "$3"
+}
+
 # payload_seed: 1,048,829 bytes that no block size divides, the same on every machine
 payload_seed()
 {
