@@ -33,6 +33,7 @@ static const char usage[] =
 	"                              without either a plain port of a network without VLANs\n"
 	"                  pair        a cable to the next socket\n"
 	"                  tap:NAME    a tap interface of this host\n"
+	"                  packet:NAME any other interface of this host (AF_PACKET)\n"
 	"                  echo        comes back with the addresses swapped\n"
 	"                  null        goes nowhere\n"
 	"                  source[:SIZE][,count=N][,flows=N]  frames of SIZE bytes (60) come in as "
@@ -142,7 +143,8 @@ static int read_net(struct net_options *o, char *s)
 		enum net_kind kind;
 		int named;
 	} known[] = {{"switch", NET_SWITCH, 0}, {"pair", NET_PAIR, 0}, {"tap", NET_TAP, 1},
-	             {"echo", NET_ECHO, 0},     {"null", NET_NULL, 0}, {"source", NET_SOURCE, 0}};
+	             {"packet", NET_PACKET, 1}, {"echo", NET_ECHO, 0}, {"null", NET_NULL, 0},
+	             {"source", NET_SOURCE, 0}};
 	size_t len = strcspn(s, ":,");
 	struct net_spec *spec;
 	char *words = NULL;

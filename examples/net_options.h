@@ -6,7 +6,16 @@
 
 enum { NET_SOCKETS = 64, NET_PAIRS = 64, NET_THREADS = 64, NET_VLANS = 64 };
 
-enum net_kind { NET_NONE, NET_SWITCH, NET_PAIR, NET_TAP, NET_ECHO, NET_NULL, NET_SOURCE };
+enum net_kind {
+	NET_NONE,
+	NET_SWITCH,
+	NET_PAIR,
+	NET_TAP,
+	NET_PACKET,
+	NET_ECHO,
+	NET_NULL,
+	NET_SOURCE
+};
 
 /* What a socket's guest is plugged into: one --net. */
 struct net_spec {

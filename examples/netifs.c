@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <vdev/netif_packet.h>
 #include <vdev/netif_pair.h>
 #include <vdev/netif_simple.h>
 #include <vdev/netif_tap.h>
@@ -51,6 +52,14 @@ static int open_tap(const struct daemon *d, const struct net_spec *spec, unsigne
 	return vdev_netif_tap_new(out, &d->env, &cfg);
 }
 
+static int open_packet(const struct daemon *d, const struct net_spec *spec, unsigned pairs,
+                       struct vdev_netif **out)
+{
+	struct vdev_netif_packet_config cfg = {.size = sizeof(cfg), .name = spec->name, .pairs = pairs};
+
+	return vdev_netif_packet_new(out, &d->env, &cfg);
+}
+
 /* One netif, or with a pair this one and the next. */
 static int open_one(struct netifs *n, const struct daemon *d, const struct net_spec *spec,
                     unsigned pairs, struct vdev_netif **out)
@@ -62,6 +71,8 @@ static int open_one(struct netifs *n, const struct daemon *d, const struct net_s
 		return vdev_netif_pair_new(out, &d->env);
 	case NET_TAP:
 		return open_tap(d, spec, pairs, out);
+	case NET_PACKET:
+		return open_packet(d, spec, pairs, out);
 	case NET_ECHO:
 		return vdev_netif_echo_new(out, &d->env);
 	case NET_NULL:
@@ -81,7 +92,7 @@ int netifs_open(struct netifs *n, const struct daemon *d, const struct net_optio
 
 		if (n->netif[i] != NULL)
 			continue;
-		n->has_taps |= spec->kind == NET_TAP;
+		n->has_links |= spec->kind == NET_TAP || spec->kind == NET_PACKET;
 		rc = open_one(n, d, spec, o->pairs, &n->netif[i]);
 		if (rc < 0)
 			return daemon_fail(d, "can't use", spec->name != NULL ? spec->name : "the network", rc);
@@ -100,8 +111,9 @@ static int on_link(void *ctx, unsigned flags)
 	if (got < 0 && errno != ENOBUFS)
 		return 0;
 	for (unsigned i = 0; i < NET_SOCKETS; i++) {
-		if (n->netif[i] != NULL && vdev_netif_tap_refresh(n->netif[i]) < 0)
-			continue; /* it is no tap */
+		if (n->netif[i] != NULL && vdev_netif_tap_refresh(n->netif[i]) < 0 &&
+		    vdev_netif_packet_refresh(n->netif[i]) < 0)
+			continue; /* it is neither */
 	}
 	return 1;
 }
@@ -111,7 +123,7 @@ int netifs_watch(struct netifs *n, struct daemon *d)
 	struct sockaddr_nl to = {.nl_family = AF_NETLINK, .nl_groups = RTMGRP_LINK};
 	struct vdev_task task = {.run = on_link, .ctx = n};
 
-	if (!n->has_taps)
+	if (!n->has_links)
 		return 0;
 	n->links = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
 	if (n->links < 0 || bind(n->links, (struct sockaddr *)&to, sizeof(to)) < 0)

@@ -11,8 +11,8 @@
 /* What the guests of vhost-user-net are plugged into, by socket. */
 struct netifs {
 	struct vdev_switch *sw;
-	int has_taps;
-	int links; /* with taps: socket by which the kernel tells of interfaces */
+	int has_links; /* interfaces of this host */
+	int links;     /* with those: socket by which the kernel tells of interfaces */
 	struct vdev_netif *netif[NET_SOCKETS];
 };
 

@@ -155,6 +155,109 @@ step_counters()
 	[ -z "$bad" ] || { echo "$bad"; fail "the kernel complains about the network device"; }
 }
 
+# --- what a driver asks of the device by its control queue -------------------------------------
+
+# asks NAME COMMAND...: one that changes something
+asks()
+{
+	word=$1
+	shift
+	"$@" > /tmp/asked 2>&1 || { cat /tmp/asked; fail "$*"; }
+	say "asked $word=ok"
+}
+
+# queue_packets N: frames that receive queue N has had
+queue_packets()
+{
+	ethtool -S eth0 | sed -n "s/^ *rx_queue_$1_packets: //p"
+}
+
+# step_offloads: switch off that the device puts segments together, and on again
+step_offloads()
+{
+	ethtool -k eth0 | sed -n 's/^\([a-z0-9-]*\): \(on\|off\)$/\1=\2/p' | while read -r word; do
+		case $word in
+		rx-checksumming* | tx-checksumming* | tcp-segmentation-offload* | rx-gro-hw*)
+			say "offload $word" ;;
+		esac
+	done
+	asks gro_hw_off ethtool -K eth0 rx-gro-hw off
+	step_ping
+	asks gro_hw_on ethtool -K eth0 rx-gro-hw on
+}
+
+# step_channels:N: queue pairs in use
+step_channels()
+{
+	asks "channels_$1" ethtool -L eth0 combined "$1"
+	say "channels combined=$(ethtool -l eth0 | awk '/^Combined:/ {n = $2} END {print n}')"
+}
+
+# step_steer: a table that leads all to queue 1, another key, other fields; what is pinged comes there
+step_steer()
+{
+	asks table ethtool -X eth0 weight 0 1
+	asks key ethtool -X eth0 hkey "$(seq -s : 10 49)"
+	asks fields ethtool -N eth0 rx-flow-hash tcp4 sdfn
+	asks hash_report ethtool -K eth0 rxhash on
+	n0=$(queue_packets 0) n1=$(queue_packets 1)
+	step_ping 56 20
+	say "steered queue_0=$(($(queue_packets 0) - n0)) queue_1=$(($(queue_packets 1) - n1))" \
+		"entries=$(ethtool -x eth0 | awk '/^ *[0-9]+:/ {for (i = 2; i <= NF; i++) n += $i == 1} END {print n + 0}')"
+	asks table_back ethtool -X eth0 weight 1 0
+	n0=$(queue_packets 0) n1=$(queue_packets 1)
+	step_ping
+	say "steered_back queue_0=$(($(queue_packets 0) - n0)) queue_1=$(($(queue_packets 1) - n1))"
+}
+
+# step_coalesce: few notifications, and the usual ones again
+step_coalesce()
+{
+	asks coalesce ethtool -C eth0 rx-usecs 2000 rx-frames 16 tx-usecs 2000 tx-frames 16
+	step_ping
+	say "coalesced $(ethtool -c eth0 | sed -n 's/^\(rx-usecs\|rx-frames\|tx-usecs\|tx-frames\):[^0-9]*\([0-9]*\)$/\1=\2/p' | tr '\n' ' ')"
+	asks uncoalesce ethtool -C eth0 rx-usecs 0 rx-frames 1 tx-usecs 0 tx-frames 1
+}
+
+# step_filters: everything, all groups, one group
+step_filters()
+{
+	asks promisc ip link set eth0 promisc on
+	asks no_promisc ip link set eth0 promisc off
+	asks allmulti ifconfig eth0 allmulti
+	asks no_allmulti ifconfig eth0 -allmulti
+}
+
+# step_vlan:ID: an interface of this VLAN, with addresses of its own
+step_vlan()
+{
+	asks "vlan_$1" ip link add link eth0 name "eth0.$1" type vlan id "$1"
+	ip addr add "10.9.$1.$net_ip/24" dev "eth0.$1" && ip link set "eth0.$1" up ||
+		fail "eth0.$1 does not come up"
+}
+
+# step_ping_vlan:ID: the other one there
+step_ping_vlan()
+{
+	ping -c 3 -A -W 10 "10.9.$1.$net_peer" > /tmp/ping 2>&1 || { cat /tmp/ping; fail "ping in VLAN $1"; }
+	say "ping vlan=$1"
+}
+
+# step_lost_vlan:ID: the other one is not in this VLAN, so nobody answers
+step_lost_vlan()
+{
+	! ping -c 2 -W 1 "10.9.$1.$net_peer" > /tmp/ping 2>&1 || fail "somebody answers in VLAN $1"
+}
+
+# step_address:MAC: another address of the device
+step_address()
+{
+	asks address ip link set eth0 address "$(echo "$1" | tr . :)"
+	say "address mac=$(cat /sys/class/net/eth0/address)"
+}
+
+# --- synchronization ---------------------------------------------------------------------------
+
 # step_wait:SECONDS
 step_wait()
 {
