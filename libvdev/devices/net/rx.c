@@ -21,7 +21,10 @@ struct sink_at {
 	size_t off;
 };
 
-/* Copy len bytes; there is room for them. */
+/*
+ * Copy len bytes; there is room for them. Here and below a driver that is sent its own frames may have them lie in the
+ * buffer they go to: what it gets is its own affair, but memcpy() must not be told of it.
+ */
 static void put(struct sink_at *at, const uint8_t *from, size_t len)
 {
 	while (len != 0) {
@@ -29,7 +32,7 @@ static void put(struct sink_at *at, const uint8_t *from, size_t len)
 
 		if (room > len)
 			room = len;
-		memcpy((uint8_t *)at->iov->base + at->off, from, room);
+		memmove((uint8_t *)at->iov->base + at->off, from, room);
 		from += room;
 		len -= room;
 		at->off += room;
@@ -222,7 +225,7 @@ static inline int give(struct fill *f, const struct vdev_frame *frame)
 	hdr[NET_HDR_NUM_BUFFERS] = 1;
 	if (unlikely(r->hdr > NET_HDR_PLAIN))
 		memset(hdr + NET_HDR_PLAIN, 0, r->hdr - NET_HDR_PLAIN);
-	memcpy(hdr + r->hdr, frame->iov->base, frame->len);
+	memmove(hdr + r->hdr, frame->iov->base, frame->len);
 	r->written[f->used++] = r->hdr + frame->len;
 	f->frames++;
 	f->bytes += frame->len;
@@ -295,13 +298,13 @@ static __attribute__((noinline)) int give_adapted(struct fill *f, const struct v
 static inline void copy_piece(uint8_t *to, const uint8_t *from, size_t len)
 {
 	if (len - 49 > 64 - 49) {
-		memcpy(to, from, len);
+		memmove(to, from, len);
 		return;
 	}
-	memcpy(to, from, 16);
-	memcpy(to + 16, from + 16, 16);
-	memcpy(to + 32, from + 32, 16);
-	memcpy(to + len - 16, from + len - 16, 16);
+	memmove(to, from, 16);
+	memmove(to + 16, from + 16, 16);
+	memmove(to + 32, from + 32, 16);
+	memmove(to + len - 16, from + len - 16, 16);
 }
 
 /* A header that says nothing but that the frame is in one buffer, in two stores. */
