@@ -106,6 +106,22 @@ void if_up(const char *name, int up)
 	control(SIOCSIFFLAGS, &r, "SIOCSIFFLAGS");
 }
 
+void if_wait(const char *name)
+{
+	struct ifreq r = named(name);
+
+	for (int i = 0; i < 6000; i++) {
+		control(SIOCGIFFLAGS, &r, "SIOCGIFFLAGS");
+		if (r.ifr_flags & IFF_RUNNING) {
+			/* Takes the lock under which the rest of it is done. */
+			control(SIOCSIFFLAGS, &r, "SIOCSIFFLAGS");
+			return;
+		}
+		usleep(10000);
+	}
+	ck_abort_msg("%s does not run", name);
+}
+
 void if_address(const char *name, const char *ip)
 {
 	struct ifreq r = named(name);

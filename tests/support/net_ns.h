@@ -15,6 +15,8 @@ const char *ns_missing(void);
 void ns_enter(void);
 
 void if_up(const char *name, int up);
+/* Wait until frames can be sent by it: the kernel notices a cable when it has time for it. */
+void if_wait(const char *name);
 /* An address with a network of 24 bits. */
 void if_address(const char *name, const char *ip);
 /* Who has an address, so that nobody has to ask. */

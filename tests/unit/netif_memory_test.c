@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Back-ends on the host's network, with each allocation failing in turn: nothing is left behind. */
+#include "check_main.h"
+
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <vdev/netif_packet.h>
+#include <vdev/netif_pcap.h>
+#include <vdev/netif_simple.h>
+#include <vdev/netif_tap.h>
+
+#include "net_ns.h"
+
+static struct {
+	int left; /* allocations until one fails; < 0: none does */
+	long out; /* bytes */
+} heap;
+
+static void *heap_alloc(void *ctx, size_t bytes)
+{
+	void *p;
+
+	(void)ctx;
+	if (heap.left == 0)
+		return NULL;
+	if (heap.left > 0)
+		heap.left--;
+	p = malloc(bytes);
+	ck_assert_ptr_nonnull(p);
+	heap.out += (long)bytes;
+	return p;
+}
+
+static void heap_free(void *ctx, void *p, size_t bytes)
+{
+	(void)ctx;
+	heap.out -= (long)bytes;
+	free(p);
+}
+
+static const struct vdev_env env = {.size = sizeof(env), .alloc = heap_alloc, .free = heap_free};
+
+static int descriptors(void)
+{
+	DIR *d = opendir("/proc/self/fd");
+	int n = 0;
+
+	ck_assert_ptr_nonnull(d);
+	while (readdir(d) != NULL)
+		n++;
+	closedir(d);
+	return n;
+}
+
+static int new_tap(struct vdev_netif **out)
+{
+	const struct vdev_netif_tap_config cfg = {.size = sizeof(cfg), .name = "t0", .pairs = 3};
+
+	return vdev_netif_tap_new(out, &env, &cfg);
+}
+
+static int new_packet(struct vdev_netif **out)
+{
+	const struct vdev_netif_packet_config cfg = {
+		.size = sizeof(cfg), .name = "b", .pairs = 2, .ring = 16};
+
+	return vdev_netif_packet_new(out, &env, &cfg);
+}
+
+static int new_pcap(struct vdev_netif **out)
+{
+	struct vdev_netif_pcap_config cfg = {.size = sizeof(cfg), .own_netif = 1};
+	struct vdev_netif *inner;
+	int rc = vdev_netif_echo_new(&inner, &env);
+
+	if (rc < 0)
+		return rc;
+	cfg.fd = memfd_create("capture", MFD_CLOEXEC);
+	rc = vdev_netif_pcap_new(out, &env, inner, &cfg);
+	close(cfg.fd);
+	if (rc < 0)
+		vdev_netif_free(inner);
+	return rc;
+}
+
+static int (*const make[])(struct vdev_netif **) = {new_tap, new_packet, new_pcap};
+
+/* A netif and a channel each way. Returns 0, or what the first failure was. */
+static int life(int kind)
+{
+	struct vdev_netif *n;
+	struct vdev_netif_channel *c[2];
+	int rc = make[kind](&n);
+
+	if (rc < 0)
+		return rc;
+	rc = n->ops->open(n, 0, VDEV_NET_SEND, &c[0]);
+	if (rc == 0) {
+		rc = n->ops->open(n, 0, VDEV_NET_RECEIVE, &c[1]);
+		if (rc == 0)
+			n->ops->close(c[1]);
+		n->ops->close(c[0]);
+	}
+	vdev_netif_free(n);
+	return rc;
+}
+
+START_TEST(no_memory)
+{
+	int before, failures = 0, rc;
+
+	ns_enter();
+	veth_new("a", "b");
+	before = descriptors();
+	for (int left = 0;; left++) {
+		heap.left = left;
+		rc = life(_i);
+		ck_assert_int_eq(heap.out, 0);
+		ck_assert_int_eq(descriptors(), before);
+		if (rc == 0)
+			break;
+		ck_assert_int_eq(rc, VIRTQ_ENOMEM);
+		failures++;
+	}
+	/* The netif, and each channel. */
+	ck_assert_int_ge(failures, 3);
+	heap.left = -1;
+	ck_assert_int_eq(life(_i), 0);
+}
+END_TEST
+
+void test_suites(SRunner *runner)
+{
+	Suite *suite = suite_create("netif_memory");
+	TCase *tc = tcase_create("memory");
+	const char *missing = ns_missing();
+
+	if (missing != NULL) {
+		printf("skipped: %s\n", missing);
+		exit(77);
+	}
+	tcase_set_timeout(tc, 60);
+	tcase_add_loop_test(tc, no_memory, 0, sizeof(make) / sizeof(make[0]));
+	suite_add_tcase(suite, tc);
+	srunner_add_suite(runner, suite);
+}
