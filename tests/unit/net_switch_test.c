@@ -490,8 +490,40 @@ START_TEST(long_frames_pass_a_small_bucket_and_owe)
 	rig.now += 200000000;
 	test_frame_send(rig.channel[0], &t);
 	ck_assert_uint_eq(rig.sink[1]->n, 2);
+	/* But not at another rate. */
+	cfg.size = sizeof(cfg);
+	cfg.in.bytes_per_s = 1;
+	ck_assert_int_eq(vdev_switch_port_set(rig.port[0], &cfg), 0);
+	test_frame_send(rig.channel[0], &t);
+	test_frame_send(rig.channel[0], &t);
+	ck_assert_uint_eq(rig.sink[1]->n, 3);
+	cfg.in.bytes_per_s = 1000000;
+	ck_assert_int_eq(vdev_switch_port_set(rig.port[0], &cfg), 0);
+	test_frame_send(rig.channel[0], &t);
+	ck_assert_uint_eq(rig.sink[1]->n, 4);
 	test_frame_free(&t);
 	rig_end(&rig);
+}
+END_TEST
+
+START_TEST(very_high_limits_are_none)
+{
+	static const uint64_t rates[] = {1000000000, 100000000000, 100000000000000, UINT64_MAX};
+
+	for (unsigned i = 0; i < 4; i++) {
+		struct vdev_switch_port_config cfg = {
+			.in = {.bytes_per_s = rates[i], .frames_per_s = rates[i]},
+			.out = {.bytes_per_s = rates[i],
+		            .bytes_burst = UINT64_MAX,
+		            .frames_per_s = 1000,
+		            .frames_burst = UINT64_MAX}};
+
+		rig_begin(&rig, NULL);
+		rig_port(&rig, &cfg);
+		rig_port(&rig, &cfg);
+		ck_assert_uint_eq(passes(0, 1, ~0u, 200), 200);
+		rig_end(&rig);
+	}
 }
 END_TEST
 
@@ -739,6 +771,7 @@ void test_suites(SRunner *runner)
 	tcase_add_test(tc, mtu_of_both_sides);
 	tcase_add_test(tc, limits_of_frames_and_bytes);
 	tcase_add_test(tc, long_frames_pass_a_small_bucket_and_owe);
+	tcase_add_test(tc, very_high_limits_are_none);
 	tcase_add_test(tc, links_and_configurations_change);
 	tcase_add_test(tc, ports_come_and_go);
 	tcase_add_test(tc, counters_outlive_channels);

@@ -15,15 +15,23 @@ struct bucket {
 	uint64_t full_at;
 };
 
-/* How long n take at so many per second; bounded. rate > 0. */
+/* How long n take at so many per second; bounded, never 0. rate > 0. */
 static inline uint64_t limit_time(uint64_t n, uint64_t rate)
 {
-	uint64_t most = UINT64_MAX / 4, t;
+	const uint64_t most = UINT64_MAX / 4;
+	uint64_t seconds = 0, t;
 
-	if (n > most / LIMIT_SECOND)
-		t = n / rate > most / LIMIT_SECOND ? most : n / rate * LIMIT_SECOND;
-	else
-		t = n * LIMIT_SECOND / rate;
+	if (n > UINT64_MAX / LIMIT_SECOND) {
+		seconds = n / rate;
+		n %= rate;
+		if (seconds >= most / LIMIT_SECOND)
+			return most;
+		while (n > UINT64_MAX / LIMIT_SECOND) {
+			n /= 2;
+			rate /= 2;
+		}
+	}
+	t = seconds * LIMIT_SECOND + n * LIMIT_SECOND / rate;
 	return t > 0 ? t : 1;
 }
 
@@ -44,9 +52,15 @@ static inline int bucket_take(struct bucket *b, uint64_t now, uint64_t cost, uin
 	return 0;
 }
 
+/* What was taken, perhaps before somebody emptied the debt. */
 static inline void bucket_give_back(struct bucket *b, uint64_t cost)
 {
-	(void)__atomic_sub_fetch(&b->full_at, cost, __ATOMIC_RELAXED);
+	uint64_t old = load_relaxed(&b->full_at);
+
+	for (unsigned tries = 0; tries < LIMIT_TRIES; tries++)
+		if (__atomic_compare_exchange_n(&b->full_at, &old, old > cost ? old - cost : 0, 1,
+		                                __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+			return;
 }
 
 #endif

@@ -250,6 +250,13 @@ int vdev_switch_port_set(struct vdev_netif *port, const struct vdev_switch_port_
 	old = p->conf;
 	store_guarded(&p->conf, conf);
 	gates_pass(&s->gates);
+	/* A debt of the old rate would be one of hours at a new one. */
+	store_relaxed(&p->in.frames.full_at, 0);
+	store_relaxed(&p->in.bytes.full_at, 0);
+	store_relaxed(&p->out.frames.full_at, 0);
+	store_relaxed(&p->out.bytes.full_at, 0);
+	for (unsigned i = 0; i < STORMS; i++)
+		store_relaxed(&p->storm[i].full_at, 0);
 	if (old->mode != conf->mode || old->vlan != conf->vlan ||
 	    memcmp(old->vlans, conf->vlans, sizeof(old->vlans)) != 0)
 		table_purge(&s->table, &s->gates, (int)p->slot, 0);
