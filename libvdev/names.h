@@ -4,7 +4,7 @@
 #define LIBVDEV_NAMES_H
 
 #define ack                         vdev__ack
-#define beyond_mtu                  vdev__beyond_mtu
+#define beyond_mtu_gso              vdev__beyond_mtu_gso
 #define blk_io_done                 vdev__blk_io_done
 #define blk_limit_levels            vdev__blk_limit_levels
 #define blk_limit_restore           vdev__blk_limit_restore

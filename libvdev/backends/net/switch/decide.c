@@ -17,13 +17,9 @@ static uint32_t least_headers(unsigned gso)
 	}
 }
 
-int beyond_mtu(const struct vdev_net_offload *o, uint32_t payload, uint32_t mtu)
+int beyond_mtu_gso(const struct vdev_net_offload *o, uint32_t mtu)
 {
-	if (mtu == 0)
-		return 0;
-	if (o->gso_type == VDEV_NET_GSO_NONE)
-		return payload > mtu;
-	return payload > mtu && o->gso_size + least_headers(o->gso_type) > mtu;
+	return o->gso_size + least_headers(o->gso_type) > mtu;
 }
 
 int rate_take(const struct rate *r, struct bucket *frames, struct bucket *bytes, uint64_t now,
@@ -48,7 +44,7 @@ void rate_give_back(const struct rate *r, struct bucket *frames, struct bucket *
 }
 
 /* The bytes that decide, read once. How many there are. */
-static size_t read_header(const struct vdev_frame *f, uint8_t *to)
+static inline size_t read_header(const struct vdev_frame *f, uint8_t *to)
 {
 	size_t n = HEADER;
 
@@ -202,17 +198,51 @@ static void destination(struct channel *c, const struct port_conf *conf, struct 
 		v->fate = FATE_ONE;
 }
 
+/*
+ * Like the frame before it, untagged and to a single receiver: then all that was found for that one holds. What it was
+ * found in may have changed since, as if this frame had come a little earlier.
+ */
+static inline int like_before(const struct vdev_frame *f, size_t n, struct verdict *v,
+                              const struct verdict *before)
+{
+	uint64_t a[2], b[2];
+
+	if (before->fate != FATE_ONE || before->header != UNTAGGED || n < HEADER || f->len < n)
+		return 0;
+	memcpy(&a[0], v->bytes, 8);
+	memcpy(&a[1], v->bytes + 6, 8);
+	memcpy(&b[0], before->bytes, 8);
+	memcpy(&b[1], before->bytes + 6, 8);
+	/* A tag that is payload to a plain port has a second one perhaps, or not. */
+	if (a[0] != b[0] || a[1] != b[1] || type_is_tag(net_get_be16(v->bytes + 12)))
+		return 0;
+	v->to = before->to;
+	v->vlan = before->vlan;
+	v->tag = before->tag;
+	v->fate = FATE_ONE;
+	v->same = 1;
+	return f->len <= VDEV_NET_MAX_FRAME;
+}
+
 void decide(struct channel *c, const struct port_conf *conf, const struct vdev_frame *f,
-            struct verdict *v)
+            struct verdict *v, const struct verdict *before)
 {
 	size_t n = read_header(f, v->bytes);
-	uint64_t dst = mac_key(v->bytes), src = mac_key(v->bytes + 6);
+	uint64_t dst, src;
 
-	v->vlan = 0;
 	v->header = UNTAGGED;
 	v->charged = 0;
 	v->changed = 0;
 	v->payload = f->len - UNTAGGED;
+	if (before != NULL && !conf->limits_in && like_before(f, n, v, before)) {
+		if (unlikely(beyond_mtu(&f->offload, v->payload, conf->mtu)))
+			drop(v, COUNTER(in_oversized));
+		return;
+	}
+	dst = mac_key(v->bytes);
+	src = mac_key(v->bytes + 6);
+	v->vlan = 0;
+	v->same = 0;
 	if (unlikely(n < UNTAGGED || f->len < n || f->len > VDEV_NET_MAX_FRAME || src == 0 ||
 	             (v->bytes[6] & 1) != 0)) {
 		drop(v, COUNTER(in_bad));

@@ -137,19 +137,50 @@ static enum built build(struct channel *c, struct switch_port *to, const struct 
 	return not_built(v, COUNTER(out_limited));
 }
 
+/* A frame in one piece that goes as the one before it went: untagged, to a port that asks nothing of it. */
+static inline int build_like_before(struct channel *c, const struct vdev_frame *f,
+                                    struct verdict *v)
+{
+	struct vdev_frame *out = &c->out[c->nout];
+	struct virtq_iov *iov = &c->pool[c->pieces];
+
+	if (unlikely(f->niov != 1 || f->iov->len <= UNTAGGED || c->pieces + 2 > POOL))
+		return 0;
+	iov[0].base = v->bytes;
+	iov[0].len = UNTAGGED;
+	iov[1].base = (uint8_t *)f->iov->base + UNTAGGED;
+	iov[1].len = f->len - UNTAGGED;
+	out->iov = iov;
+	out->niov = 2;
+	out->len = f->len;
+	out->offload = f->offload;
+	v->dropped = 0;
+	c->pieces += 2;
+	return 1;
+}
+
 /* As many of n frames from the i-th on as there is room for. How many were looked at. */
 static uint32_t build_some(struct channel *c, struct switch_port *to, const struct port_conf *conf,
                            const struct vdev_frame *frames, uint32_t i, uint32_t n)
 {
+	/* Whether the last one left with the header that it came with, and so would one like it. */
+	int asks = conf->mtu != 0 || conf->limits_out || c->steady, as_it_came = 0;
 	uint32_t end = i + n, at = i;
 
 	c->nout = 0;
 	c->pieces = 0;
 	for (; at < end; at++) {
-		enum built built = build(c, to, conf, &frames[at], &c->verdicts[at]);
+		struct verdict *v = &c->verdicts[at];
+		enum built built;
 
+		if (v->same && as_it_came && build_like_before(c, &frames[at], v)) {
+			c->from[c->nout++] = at;
+			continue;
+		}
+		built = build(c, to, conf, &frames[at], v);
 		if (built == BUILT_FULL)
 			break;
+		as_it_came = !asks && built == BUILT && c->out[c->nout].iov->base == v->bytes;
 		if (built == BUILT)
 			c->from[c->nout++] = at;
 	}
@@ -292,7 +323,7 @@ static uint32_t send_burst(struct channel *c, const struct port_conf *conf,
 	uint32_t i = 0;
 
 	for (uint32_t k = 0; k < n; k++)
-		decide(c, conf, &frames[k], &c->verdicts[k]);
+		decide(c, conf, &frames[k], &c->verdicts[k], k > 0 ? &c->verdicts[k - 1] : NULL);
 	while (i < n) {
 		uint32_t run = run_of(c, i, n), done = run;
 

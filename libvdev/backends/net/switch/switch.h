@@ -191,6 +191,7 @@ struct verdict {
 	uint8_t header;    /* bytes in front: 14, or 18 with a tag that counts */
 	uint8_t storm;     /* FATE_MANY: enum storm */
 	uint8_t charged;   /* its port's limit was charged */
+	uint8_t same;      /* addresses and type are those of the frame before */
 	uint8_t changed;   /* bytes are no longer what came */
 	uint8_t dropped;   /* on the way out: counter, or 0 */
 	uint32_t payload;  /* bytes behind header and tags */
@@ -235,16 +236,26 @@ static inline int type_is_tag(unsigned type)
 	return type == VLAN_TYPE || type == 0x88a8 || type == 0x9100;
 }
 
+/* Whether a frame that is longer than an MTU will be when it has been segmented. */
+int beyond_mtu_gso(const struct vdev_net_offload *o, uint32_t mtu);
+
 /* Whether a frame would be longer than an MTU where it ends up; payload without tags. */
-int beyond_mtu(const struct vdev_net_offload *o, uint32_t payload, uint32_t mtu);
+static inline int beyond_mtu(const struct vdev_net_offload *o, uint32_t payload, uint32_t mtu)
+{
+	return mtu != 0 && payload > mtu &&
+	       (o->gso_type == VDEV_NET_GSO_NONE || beyond_mtu_gso(o, mtu));
+}
+
 /* Take one frame of so many bytes from a limit's buckets. */
 int rate_take(const struct rate *r, struct bucket *frames, struct bucket *bytes, uint64_t now,
               uint32_t len);
 void rate_give_back(const struct rate *r, struct bucket *frames, struct bucket *bytes,
                     uint32_t len);
-/* What becomes of a frame. */
+/*
+ * What becomes of a frame. before: the verdict on the one before it in the same burst, or NULL.
+ */
 void decide(struct channel *c, const struct port_conf *conf, const struct vdev_frame *f,
-            struct verdict *v);
+            struct verdict *v, const struct verdict *before);
 uint32_t switch_send(struct vdev_netif_channel *channel, const struct vdev_frame *frames,
                      uint32_t n);
 /* Cleared memory that begins a cache line; what to free, or NULL. */
