@@ -19,7 +19,7 @@ enum {
 
 static const char usage[] =
 	"usage: vhost-user-net --socket PATH [--socket PATH ...] --net NET [--net NET ...]\n"
-	"                      [--queues N] [--mac ADDRESS] [--mtu N]\n"
+	"                      [--pcap FILE ...] [--queues N] [--mac ADDRESS] [--mtu N]\n"
 	"                      [--threads N] [--poll | --spin US]\n"
 	"\n"
 	"Network devices for virtual machines: each socket serves one vhost-user front-end at a time.\n"
@@ -34,11 +34,14 @@ static const char usage[] =
 	"                  pair        a cable to the next socket\n"
 	"                  tap:NAME    a tap interface of this host\n"
 	"                  packet:NAME any other interface of this host (AF_PACKET)\n"
+	"                  pcap:FILE   what the guest sends is written to FILE, and goes nowhere\n"
 	"                  echo        comes back with the addresses swapped\n"
 	"                  null        goes nowhere\n"
 	"                  source[:SIZE][,count=N][,flows=N]  frames of SIZE bytes (60) come in as "
 	"fast\n"
 	"                              as the guest takes them, N on each queue (without end)\n"
+	"  --pcap FILE     write what the first socket's guest sends and receives to FILE, for\n"
+	"                  Wireshark; the second --pcap is of the second socket\n"
 	"  --queues N      queue pairs of each device, 1 (default) to 64\n"
 	"  --mac ADDRESS   of the first socket's device; each further one's is one more. Without it\n"
 	"                  it is for the front-end to say\n"
@@ -142,9 +145,9 @@ static int read_net(struct net_options *o, char *s)
 		const char *word;
 		enum net_kind kind;
 		int named;
-	} known[] = {{"switch", NET_SWITCH, 0}, {"pair", NET_PAIR, 0}, {"tap", NET_TAP, 1},
-	             {"packet", NET_PACKET, 1}, {"echo", NET_ECHO, 0}, {"null", NET_NULL, 0},
-	             {"source", NET_SOURCE, 0}};
+	} known[] = {{"switch", NET_SWITCH, 0}, {"pair", NET_PAIR, 0},    {"tap", NET_TAP, 1},
+	             {"packet", NET_PACKET, 1}, {"pcap", NET_PCAP, 1},    {"echo", NET_ECHO, 0},
+	             {"null", NET_NULL, 0},     {"source", NET_SOURCE, 0}};
 	size_t len = strcspn(s, ":,");
 	struct net_spec *spec;
 	char *words = NULL;
@@ -214,6 +217,11 @@ static int read_option(struct net_options *o, int c, char **argv)
 		return read_socket(o, optarg);
 	case 'n':
 		return read_net(o, optarg);
+	case 'c':
+		if (o->npcaps == NET_SOCKETS)
+			return bad("too many", "--pcap");
+		o->pcaps[o->npcaps++] = optarg;
+		return 0;
 	case 'q':
 		rc = read_whole(optarg, 1, NET_PAIRS, &n);
 		o->pairs = (unsigned)n;
@@ -259,6 +267,8 @@ static int check(const struct net_options *o)
 		return bad("missing option", "--net");
 	if (o->nnets != 1 && o->nnets != o->nsockets)
 		return bad("--net", "one for all sockets, or one for each");
+	if (o->npcaps > o->nsockets)
+		return bad("--pcap", "more than there are sockets");
 	for (unsigned i = 0; i < o->nsockets; i++) {
 		if (net_options_net(o, i)->kind != NET_PAIR)
 			continue;
@@ -271,12 +281,17 @@ static int check(const struct net_options *o)
 
 int net_options_read(struct net_options *o, int argc, char **argv)
 {
-	static const struct option known[] = {
-		{"socket", required_argument, NULL, 's'}, {"net", required_argument, NULL, 'n'},
-		{"queues", required_argument, NULL, 'q'}, {"mac", required_argument, NULL, 'a'},
-		{"mtu", required_argument, NULL, 'm'},    {"threads", required_argument, NULL, 't'},
-		{"poll", no_argument, NULL, 'p'},         {"spin", required_argument, NULL, 'u'},
-		{"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0}};
+	static const struct option known[] = {{"socket", required_argument, NULL, 's'},
+	                                      {"net", required_argument, NULL, 'n'},
+	                                      {"pcap", required_argument, NULL, 'c'},
+	                                      {"queues", required_argument, NULL, 'q'},
+	                                      {"mac", required_argument, NULL, 'a'},
+	                                      {"mtu", required_argument, NULL, 'm'},
+	                                      {"threads", required_argument, NULL, 't'},
+	                                      {"poll", no_argument, NULL, 'p'},
+	                                      {"spin", required_argument, NULL, 'u'},
+	                                      {"help", no_argument, NULL, 'h'},
+	                                      {NULL, 0, NULL, 0}};
 	int c, rc;
 
 	*o = (struct net_options){.pairs = 1, .spin_us = SPIN_US};

@@ -12,6 +12,7 @@ enum net_kind {
 	NET_PAIR,
 	NET_TAP,
 	NET_PACKET,
+	NET_PCAP,
 	NET_ECHO,
 	NET_NULL,
 	NET_SOURCE
@@ -36,6 +37,8 @@ struct net_options {
 	const char *sockets[NET_SOCKETS];
 	unsigned nnets; /* one for all sockets, or one for each */
 	struct net_spec nets[NET_SOCKETS];
+	unsigned npcaps;
+	const char *pcaps[NET_SOCKETS]; /* the k-th is of the k-th socket */
 	unsigned pairs;
 	int has_mac;
 	uint8_t mac[6]; /* of the first socket's device; the next one's is one more */

@@ -9,6 +9,7 @@
 
 #include <vdev/netif_packet.h>
 #include <vdev/netif_pair.h>
+#include <vdev/netif_pcap.h>
 #include <vdev/netif_simple.h>
 #include <vdev/netif_tap.h>
 
@@ -75,6 +76,7 @@ static int open_one(struct netifs *n, const struct daemon *d, const struct net_s
 		return open_packet(d, spec, pairs, out);
 	case NET_ECHO:
 		return vdev_netif_echo_new(out, &d->env);
+	case NET_PCAP:
 	case NET_NULL:
 		return vdev_netif_null_new(out, &d->env);
 	case NET_SOURCE:
@@ -84,20 +86,38 @@ static int open_one(struct netifs *n, const struct daemon *d, const struct net_s
 	}
 }
 
+/* Put what writes a file in front of a netif. */
+static int capture(const struct daemon *d, const char *path, struct vdev_netif **netif)
+{
+	struct vdev_netif_pcap_config cfg = {.size = sizeof(cfg), .path = path, .own_netif = 1};
+	struct vdev_netif *out;
+	int rc = vdev_netif_pcap_new(&out, &d->env, *netif, &cfg);
+
+	if (rc < 0)
+		return daemon_fail(d, "can't write", path, rc);
+	*netif = out;
+	return 0;
+}
+
 int netifs_open(struct netifs *n, const struct daemon *d, const struct net_options *o)
 {
-	for (unsigned i = 0; i < o->nsockets; i++) {
-		const struct net_spec *spec = net_options_net(o, i);
-		int rc;
+	int rc = 0;
 
-		if (n->netif[i] != NULL)
-			continue;
-		n->has_links |= spec->kind == NET_TAP || spec->kind == NET_PACKET;
-		rc = open_one(n, d, spec, o->pairs, &n->netif[i]);
+	for (unsigned i = 0; i < o->nsockets && rc == 0; i++) {
+		const struct net_spec *spec = net_options_net(o, i);
+
+		if (n->plain[i] == NULL)
+			rc = open_one(n, d, spec, o->pairs, &n->plain[i]);
 		if (rc < 0)
 			return daemon_fail(d, "can't use", spec->name != NULL ? spec->name : "the network", rc);
+		n->has_links |= spec->kind == NET_TAP || spec->kind == NET_PACKET;
+		n->netif[i] = n->plain[i];
+		if (spec->kind == NET_PCAP)
+			rc = capture(d, spec->name, &n->netif[i]);
+		if (rc == 0 && i < o->npcaps)
+			rc = capture(d, o->pcaps[i], &n->netif[i]);
 	}
-	return 0;
+	return rc;
 }
 
 /* Whatever the kernel tells, and even if some of it got lost: look at all of them. */
@@ -111,8 +131,8 @@ static int on_link(void *ctx, unsigned flags)
 	if (got < 0 && errno != ENOBUFS)
 		return 0;
 	for (unsigned i = 0; i < NET_SOCKETS; i++) {
-		if (n->netif[i] != NULL && vdev_netif_tap_refresh(n->netif[i]) < 0 &&
-		    vdev_netif_packet_refresh(n->netif[i]) < 0)
+		if (n->plain[i] != NULL && vdev_netif_tap_refresh(n->plain[i]) < 0 &&
+		    vdev_netif_packet_refresh(n->plain[i]) < 0)
 			continue; /* it is neither */
 	}
 	return 1;
@@ -139,7 +159,7 @@ void netifs_close(struct netifs *n)
 	if (n->links > 0)
 		close(n->links);
 	for (unsigned i = 0; i < NET_SOCKETS; i++)
-		vdev_netif_free(n->netif[i]);
+		vdev_netif_free(n->netif[i] != NULL ? n->netif[i] : n->plain[i]);
 	if (n->sw != NULL && vdev_switch_free(n->sw) < 0)
 		n->sw = NULL; /* it has no ports any more, so this does not happen */
 }

@@ -13,7 +13,8 @@ struct netifs {
 	struct vdev_switch *sw;
 	int has_links; /* interfaces of this host */
 	int links;     /* with those: socket by which the kernel tells of interfaces */
-	struct vdev_netif *netif[NET_SOCKETS];
+	struct vdev_netif *plain[NET_SOCKETS];
+	struct vdev_netif *netif[NET_SOCKETS]; /* the same, or what captures it */
 };
 
 /* Make them as the options say. Returns 0, or 2 after one line about why not. */

@@ -106,6 +106,7 @@ fetch()
 
 fetch_from()	# ADDRESS MIB
 {
+	say "fetching from=$1 mib=$2"
 	t0=$(uptime_cs)
 	sum=$(fetch "http://$1/$2" | sha256sum)
 	say "fetch from=$1 mib=$2 sha256=${sum%% *} cs=$(($(uptime_cs) - t0))"
@@ -256,7 +257,31 @@ step_address()
 	say "address mac=$(cat /sys/class/net/eth0/address)"
 }
 
-# --- synchronization ---------------------------------------------------------------------------
+# --- for others --------------------------------------------------------------------------------
+
+# step_boot_server: addresses and, by HTTP, a directory of the host (vd.share, user-mode Linux only) for
+# computers that boot from here, until a file "over" appears there
+step_boot_server()
+{
+	mkdir -p /www && mount -t hostfs -o "$(argument vd.share /)" none /www || fail "no hostfs"
+	cat > /tmp/udhcpd.conf <<-end
+		start 10.9.0.20
+		end 10.9.0.30
+		interface eth0
+		lease_file /tmp/leases
+		siaddr 10.9.0.$net_ip
+		boot_file http://10.9.0.$net_ip/boot.ipxe
+		option subnet 255.255.255.0
+		option lease 3600
+	end
+	: > /tmp/leases
+	udhcpd /tmp/udhcpd.conf || fail "udhcpd"
+	httpd -p 80 -h /www || fail "httpd"
+	say "serving"
+	until [ -e /www/over ]; do
+		sleep 0.2
+	done
+}
 
 # step_wait:SECONDS
 step_wait()
