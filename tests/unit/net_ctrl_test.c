@@ -463,6 +463,13 @@ START_TEST(coalesced)
 	ck_assert_int_eq(ctrl_set(&f, COAL, 1, data, 8), CTRL_OK);
 	net_run(&f);
 	ck_assert_uint_eq(f.interrupts[0], 3);
+	/* A driver that wants none gets none. */
+	virtq_drv_disarm(vdev_loopback_drv(f.l, 0));
+	ck_assert_uint_eq(net_push(&f, &fr, 1), 1);
+	f.now += 100 * 1000;
+	net_run(&f);
+	ck_assert_uint_eq(f.interrupts[0], 3);
+	CLAUSE("net/ctrl/notifications-coalescing/D8");
 	net_fini(&f);
 }
 END_TEST

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "check_main.h"
+#include "clause.h"
 #include "libvdev/devices/net/net.h"
 #include "net_ctrl.h"
 #include "rng.h"
@@ -275,6 +276,26 @@ START_TEST(parts_that_make_no_sense)
 }
 END_TEST
 
+/* Counters that the driver reads go round. */
+START_TEST(counters_go_round)
+{
+	uint8_t query[16] = {0, 0, 0, 0, 0, 0, 0, 0, 1}, reply[64], frame[60] = {2, 0, 0, 0, 0, 1};
+	struct virtq_iov iov;
+	struct vdev_frame fr = net_frame(&iov, frame, sizeof(frame));
+	struct net_fixture f;
+	uint32_t got;
+
+	fixture(&f, 0);
+	((struct net_device *)model(&f))->rx_count[0].bytes = UINT64_MAX - 9;
+	(void)net_buffer(&f, 0, 256, 1);
+	ck_assert_uint_eq(net_push(&f, &fr, 1), 1);
+	ck_assert_int_eq(ctrl_command(&f, NET_CTRL_STATS, 1, query, 16, reply, 64, &got), CTRL_OK);
+	ck_assert_uint_eq(net_get_le64(reply + 24), 50);
+	CLAUSE("net/ctrl/device-statistics/D7");
+	net_fini(&f);
+}
+END_TEST
+
 void test_suites(SRunner *runner)
 {
 	Suite *suite = suite_create("net_state");
@@ -285,6 +306,7 @@ void test_suites(SRunner *runner)
 	tcase_add_loop_test(tc, cut_short, 0, 2);
 	tcase_add_loop_test(tc, damaged, 0, 2);
 	tcase_add_test(tc, parts_that_make_no_sense);
+	tcase_add_test(tc, counters_go_round);
 	suite_add_tcase(suite, tc);
 	srunner_add_suite(runner, suite);
 }
