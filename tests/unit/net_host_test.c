@@ -73,7 +73,9 @@ START_TEST(speed_and_duplex)
 	net_want(&f, VDEV_NET_F_SPEED_DUPLEX);
 	net_start(&f);
 	vdev_config_read(f.v, 12, c, sizeof(c));
-	ck_assert_uint_eq(c[0] | c[1] << 8 | c[2] << 16 | (uint32_t)c[3] << 24, links[_i].speed);
+	ck_assert_uint_eq((uint32_t)c[0] | (uint32_t)c[1] << 8 | (uint32_t)c[2] << 16 |
+	                      (uint32_t)c[3] << 24,
+	                  links[_i].speed);
 	CLAUSE("net/config-layout/D10");
 	ck_assert_uint_eq(c[4], links[_i].duplex);
 	CLAUSE("net/config-layout/D11");
