@@ -144,14 +144,21 @@ void net_rx_settings(struct net_rxq *r)
 }
 
 /* Whether the driver wants it. */
-static __attribute__((noinline)) int wants(const struct net_rxq *r, const struct vdev_frame *frame)
+static int wants(const struct net_rxq *r, const struct vdev_frame *frame)
 {
 	uint8_t first[VDEV_NET_ETH + 4];
 
-	if (net_filter(r->s, &r->has, first, frame_read(frame, 0, first, sizeof(first))))
-		return 1;
-	net_count(&r->count->filtered, 1);
-	return 0;
+	return net_filter(r->s, &r->has, first, frame_read(frame, 0, first, sizeof(first)));
+}
+
+/* Whether it wants all of them: then they may go the quick way. */
+static __attribute__((noinline)) int wants_all(const struct net_rxq *r,
+                                               const struct vdev_frame *frames, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++)
+		if (!wants(r, &frames[i]))
+			return 0;
+	return 1;
 }
 
 /* What the driver is told of a frame beside its offloads, and statistics of those. */
@@ -388,9 +395,10 @@ static uint32_t fill_buffers(struct net_rxq *r, const struct vdev_frame *frames,
 uint32_t net_rx_fill(struct net_rxq *r, const struct vdev_frame *frames, uint32_t n)
 {
 	struct fill f = {.r = r};
+	int filter = unlikely(r->filters) && !wants_all(r, frames, n);
 	uint32_t i = 0, quick;
 
-	if (likely(!(r->filters | r->hashes))) {
+	if (likely(!(filter | r->hashes))) {
 		do {
 			quick = fill_buffers(r, &frames[i], n - i);
 			i += quick;
@@ -402,8 +410,10 @@ uint32_t net_rx_fill(struct net_rxq *r, const struct vdev_frame *frames, uint32_
 	for (; i < n; i++) {
 		int rc;
 
-		if (unlikely(r->filters) && !wants(r, &frames[i]))
+		if (unlikely(filter) && !wants(r, &frames[i])) {
+			net_count(&r->count->filtered, 1);
 			continue;
+		}
 		if (likely(frame_fits(&frames[i], r->takes)))
 			rc = give_checked(&f, &frames[i]);
 		else
