@@ -122,6 +122,7 @@
 #define net_arm                     vdev__net_arm
 #define net_coalesce_start          vdev__net_coalesce_start
 #define net_command                 vdev__net_command
+#define net_ctrl_busy               vdev__net_ctrl_busy
 #define net_ctrl_end                vdev__net_ctrl_end
 #define net_ctrl_poll               vdev__net_ctrl_poll
 #define net_ctrl_process            vdev__net_ctrl_process

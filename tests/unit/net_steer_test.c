@@ -6,6 +6,7 @@
 
 #include "check_main.h"
 #include "clause.h"
+#include "libvdev/devices/net/net.h"
 #include "net_ctrl.h"
 
 enum { MQ = 4, TUNNEL = 7, CTX = 9, FRAME = 54 };
@@ -403,6 +404,37 @@ START_TEST(changed_under_way)
 }
 END_TEST
 
+/* A command waits until nobody is in a receive queue; the control queue's thread does not go to sleep over it. */
+START_TEST(command_waits_for_who_is_inside)
+{
+	struct vdev_queue *rx;
+	struct virtq_done done;
+	struct virtq_seg seg[2];
+	struct net_fixture f;
+	uint8_t *p;
+
+	ctrl_init(&f, _i, 1);
+	start(&f);
+	rx = ((const struct net_device *)f.netif.sink->ctx)->rx[0];
+	p = net_alloc(&f, 16, &seg[0].addr);
+	memcpy(p, "\0\0\1\377", 4); /* class RX, PROMISC, on; and the place of the ack */
+	seg[0].len = 3;
+	seg[1] = (struct virtq_seg){.addr = seg[0].addr + 3, .len = 1};
+	ck_assert_int_eq(vdev_queue_enter(rx), 1);
+	ck_assert_int_eq(virtq_drv_add(vdev_loopback_drv(f.l, 2), seg, 1, 1, p), 0);
+	virtq_drv_publish(vdev_loopback_drv(f.l, 2));
+	for (int i = 0; i < 3; i++)
+		ck_assert_int_eq(vdev_queue_run(f.v, 2, VDEV_RUN_ARM), 1);
+	ck_assert_int_eq(virtq_drv_take(vdev_loopback_drv(f.l, 2), &done, 1), 0);
+	vdev_queue_leave(rx);
+	net_run(&f);
+	ck_assert_int_eq(virtq_drv_take(vdev_loopback_drv(f.l, 2), &done, 1), 1);
+	ck_assert_uint_eq(p[3], CTRL_OK);
+	ck_assert_int_eq(vdev_queue_run(f.v, 2, VDEV_RUN_ARM), 0);
+	net_fini(&f);
+}
+END_TEST
+
 void test_suites(SRunner *runner)
 {
 	Suite *suite = suite_create("net_steer");
@@ -416,6 +448,7 @@ void test_suites(SRunner *runner)
 	tcase_add_loop_test(tc, inner_headers, 0, 2);
 	tcase_add_loop_test(tc, contexts, 0, 2);
 	tcase_add_loop_test(tc, changed_under_way, 0, 2);
+	tcase_add_loop_test(tc, command_waits_for_who_is_inside, 0, 2);
 	suite_add_tcase(suite, tc);
 	srunner_add_suite(runner, suite);
 }

@@ -329,6 +329,14 @@ int net_ctrl_poll(struct vdev_queue *q)
 	return 1;
 }
 
+/* Nobody would come back to a command that waits for others, if this thread went to sleep. */
+int net_ctrl_busy(struct vdev_queue *q)
+{
+	const struct net_ctrlq *c = vdev_queue_priv(q);
+
+	return c->busy;
+}
+
 int net_ctrl_start(struct net_device *n, struct vdev_queue *q)
 {
 	uint32_t pieces = vdev_queue_max_pieces(q);

@@ -172,6 +172,7 @@ void net_rx_settings(struct net_rxq *r);
 /* ctrl.c */
 uint32_t net_ctrl_process(struct vdev_queue *q, const struct virtq_chain *chains, uint32_t n);
 int net_ctrl_poll(struct vdev_queue *q);
+int net_ctrl_busy(struct vdev_queue *q);
 int net_ctrl_start(struct net_device *n, struct vdev_queue *q);
 void net_ctrl_end(struct net_device *n, struct vdev_queue *q);
 void net_ctrl_reset(struct net_device *n);

@@ -506,6 +506,8 @@ int net_arm(void *model, struct vdev_queue *q)
 	struct net_rxq *r = vdev_queue_priv(q);
 	const struct vdev_netif_ops *ops;
 
+	if (unlikely(net_is_ctrl(model, q)))
+		return net_ctrl_busy(q);
 	if (net_role(model, vdev_queue_index(q)) != NET_RX || r->channel == NULL || r->starved)
 		return 0;
 	ops = r->n->netif->ops;
