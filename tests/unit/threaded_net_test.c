@@ -257,11 +257,11 @@ static void stop_and_start(uint64_t end)
 	struct virtq_state at;
 	int rc;
 
-	rc = vdev_queue_stop(rig.f.v,
-	                     0); /* once: what is asked for twice may end the queue's next life */
-	MUST(rc == 0 || rc == VIRTQ_EAGAIN);
-	while (vdev_queue_started(rig.f.v, 0))
+	/* Asked for again and again: it may not end the queue's next life. */
+	while ((rc = vdev_queue_stop(rig.f.v, 0)) != 0) {
+		MUST(rc == VIRTQ_EAGAIN);
 		deadline(end);
+	}
 	virtq_drv_state(drv(), &setup.state);
 	MUST(vdev_queue_state(rig.f.v, 0, &at) == 0);
 	setup.state.avail = at.avail;

@@ -113,6 +113,7 @@ void fan_begin(struct vdev *v, enum fan op)
 /* Operations of one queue: told unless the call that asked reports it itself. */
 static void ack_queue(struct vdev_queue *q, uint32_t bit, int op)
 {
+	__atomic_fetch_and(&q->asked, ~bit, __ATOMIC_RELEASE);
 	if (q->sync & bit)
 		q->sync &= ~bit;
 	else
@@ -221,6 +222,16 @@ void wake_all(struct vdev *v)
 static int ask_queue(struct vdev_queue *q, uint32_t bit)
 {
 	if (q->owned) {
+		/*
+		 * Asked for twice, it could come to an owner who has done it already, and end the queue's next life. Once
+		 * the answer has been given, started tells.
+		 */
+		if (__atomic_fetch_or(&q->asked, bit, __ATOMIC_ACQ_REL) & bit)
+			return VIRTQ_EAGAIN;
+		if (!load_acquire(&q->started)) {
+			__atomic_fetch_and(&q->asked, ~bit, __ATOMIC_RELAXED);
+			return 0;
+		}
 		post(q, bit);
 		return VIRTQ_EAGAIN;
 	}
