@@ -13,7 +13,7 @@ void net_hash_key_set(struct net_hash_key *k, const uint8_t *key, size_t len)
 
 	if (len > 0)
 		memcpy(padded, key, len < NET_HASH_KEY ? len : NET_HASH_KEY);
-	for (uint32_t byte = 0; byte < NET_HASH_INPUT; byte++) {
+	for (size_t byte = 0; byte < NET_HASH_INPUT; byte++) {
 		/* The 32 bits of the key from each of this byte's bits on. */
 		window = (uint64_t)net_get_be32(padded + byte) << 8 | padded[byte + 4];
 		for (unsigned v = 0; v < 16; v++) {

@@ -52,7 +52,7 @@ struct tap_receive {
 	struct net_watch watch;
 	uint32_t n; /* in use in iov */
 	struct virtq_iov iov[VDEV_NET_BURST];
-	uint8_t bytes[2 * LINE + (size_t)VDEV_NET_BURST * ROOM];
+	uint8_t bytes[2 * (size_t)LINE + (size_t)VDEV_NET_BURST * ROOM];
 };
 
 static struct tap *to_tap(struct vdev_netif *n)
@@ -143,7 +143,7 @@ static int tap_receive(struct vdev_netif_channel *channel, struct vdev_frame *fr
 {
 	struct tap_receive *c = (struct tap_receive *)channel;
 	uint32_t hdr = to_tap(channel->netif)->hdr;
-	uint8_t *at = c->bytes + 2 * LINE - (uintptr_t)c->bytes % LINE - hdr;
+	uint8_t *at = c->bytes + 2 * (size_t)LINE - (uintptr_t)c->bytes % LINE - hdr;
 	uint64_t bytes = 0, bad = 0;
 	ssize_t got = 0;
 
