@@ -242,14 +242,27 @@ START_TEST(yc_1971bb0)
 }
 END_TEST
 
+/*
+ * A region that overlaps another one is refused. The very same one is not, since QEMU adds it once for each pair of
+ * queues: it is counted, and nothing of it is left when it has been removed as often.
+ */
 START_TEST(libvhost_user_4fafedc9da)
 {
 	struct vu_mem_reg reg = {.region = vf_region(0, 65536)};
+	struct vu_mem_reg shifted = {.region = vf_region(4096, 65536)};
+	struct vu_mem_reg shorter = {.region = vf_region(0, 32768)};
+	struct vu_mem_reg elsewhere = {.region = vf_region(1 << 20, 65536)};
 
+	elsewhere.region.uva = reg.region.uva; /* the same address of the front-end's */
 	begin();
 	vf_negotiate(&f, 0);
 	ck_assert_int_eq(vf_ack(&f, VU_ADD_MEM_REG, &reg, sizeof(reg), &f.memfd, 1), 0);
-	ck_assert_int_eq(vf_ack(&f, VU_ADD_MEM_REG, &reg, sizeof(reg), &f.memfd, 1), 1);
+	ck_assert_int_eq(vf_ack(&f, VU_ADD_MEM_REG, &shifted, sizeof(reg), &f.memfd, 1), 1);
+	ck_assert_int_eq(vf_ack(&f, VU_ADD_MEM_REG, &shorter, sizeof(reg), &f.memfd, 1), 1);
+	ck_assert_int_eq(vf_ack(&f, VU_ADD_MEM_REG, &elsewhere, sizeof(reg), &f.memfd, 1), 1);
+	ck_assert_int_eq(vf_ack(&f, VU_ADD_MEM_REG, &reg, sizeof(reg), &f.memfd, 1), 0);
+	ck_assert_int_eq(vf_ack(&f, VU_REM_MEM_REG, &shorter, sizeof(reg), NULL, 0), 1);
+	ck_assert_int_eq(vf_ack(&f, VU_REM_MEM_REG, &reg, sizeof(reg), NULL, 0), 0);
 	ck_assert_int_eq(vf_ack(&f, VU_REM_MEM_REG, &reg, sizeof(reg), NULL, 0), 0);
 	ck_assert_int_eq(vf_ack(&f, VU_REM_MEM_REG, &reg, sizeof(reg), NULL, 0), 1);
 	end();

@@ -83,7 +83,7 @@ struct coalesce {
 struct vdev_queue {
 	/* Shared: other threads write here. */
 	uint32_t posted;
-	uint32_t asked; /* operations of the queue alone that are not answered yet */
+	uint32_t asked;  /* operations of the queue alone that are not answered yet */
 	uintptr_t kicks; /* by vdev_queue_kick(), any thread */
 	uint8_t started;
 	uint8_t enabled; /* enum enabled */
