@@ -262,6 +262,17 @@ START_TEST(frames_that_change)
 }
 END_TEST
 
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define RACES_ARE_REPORTED 1
+#endif
+#elif defined(__SANITIZE_THREAD__)
+#define RACES_ARE_REPORTED 1
+#endif
+#ifndef RACES_ARE_REPORTED
+#define RACES_ARE_REPORTED 0
+#endif
+
 void test_suites(SRunner *runner)
 {
 	Suite *suite = suite_create("evil net memory");
@@ -272,7 +283,11 @@ void test_suites(SRunner *runner)
 	tcase_add_loop_test(tc, received_where_it_is_sent, 0, 8);
 	tcase_add_loop_test(tc, buffers_that_overlap, 0, 4);
 	tcase_add_loop_test(tc, buffer_over_the_ring, 0, 8);
+#if !RACES_ARE_REPORTED
 	tcase_add_loop_test(tc, frames_that_change, 0, 8);
+#else
+	(void)frames_that_change; /* the race is the test */
+#endif
 	suite_add_tcase(suite, tc);
 	srunner_add_suite(runner, suite);
 }
