@@ -131,6 +131,7 @@
 #define net_deadline                vdev__net_deadline
 #define net_deliver                 vdev__net_deliver
 #define net_deliver_spread          vdev__net_deliver_spread
+#define net_deliver_to              vdev__net_deliver_to
 #define net_dev_free                vdev__net_dev_free
 #define net_dev_info                vdev__net_dev_info
 #define net_dev_init                vdev__net_dev_init
@@ -149,6 +150,7 @@
 #define net_lock                    vdev__net_lock
 #define net_model_ops               vdev__net_model_ops
 #define net_offloads                vdev__net_offloads
+#define net_pairs                   vdev__net_pairs
 #define net_parse_eth               vdev__net_parse_eth
 #define net_parse_ip                vdev__net_parse_ip
 #define net_poll                    vdev__net_poll

@@ -136,17 +136,24 @@ int net_sent(struct net_fixture *f, unsigned pair, uint32_t *written)
 
 uint8_t *net_buffer(struct net_fixture *f, unsigned pair, uint32_t bytes, uint32_t n)
 {
-	struct virtq_drv *drv = vdev_loopback_drv(f->l, 2 * pair);
-	struct virtq_seg seg[16];
 	uint64_t gpa;
 	uint8_t *p = net_alloc(f, bytes, &gpa);
+
+	net_buffer_again(f, pair, p, bytes, n);
+	return p;
+}
+
+void net_buffer_again(struct net_fixture *f, unsigned pair, uint8_t *p, uint32_t bytes, uint32_t n)
+{
+	struct virtq_drv *drv = vdev_loopback_drv(f->l, 2 * pair);
+	uint64_t gpa = NET_GPA + (uint64_t)(p - f->memory);
+	struct virtq_seg seg[16];
 
 	for (uint32_t i = 0; i < n; i++)
 		seg[i] = (struct virtq_seg){.addr = gpa + (uint64_t)i * (bytes / n),
 		                            .len = i == n - 1 ? bytes - i * (bytes / n) : bytes / n};
 	ck_assert_int_eq(virtq_drv_add(drv, seg, 0, (uint16_t)n, p), 0);
 	virtq_drv_publish(drv);
-	return p;
 }
 
 uint8_t *net_received(struct net_fixture *f, unsigned pair, uint32_t *written)

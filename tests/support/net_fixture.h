@@ -44,6 +44,8 @@ void net_send(struct net_fixture *f, unsigned pair, const void *hdr, const void 
 int net_sent(struct net_fixture *f, unsigned pair, uint32_t *written);
 /* Give a receive buffer of bytes in n equal pieces; its memory. */
 uint8_t *net_buffer(struct net_fixture *f, unsigned pair, uint32_t bytes, uint32_t n);
+/* Give the memory of a used one again. */
+void net_buffer_again(struct net_fixture *f, unsigned pair, uint8_t *p, uint32_t bytes, uint32_t n);
 /* Take a used receive buffer: its memory, or NULL. */
 uint8_t *net_received(struct net_fixture *f, unsigned pair, uint32_t *written);
 /* Push frames of the netif. */

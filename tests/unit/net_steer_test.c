@@ -58,7 +58,7 @@ static int arrives(struct net_fixture *f, uint8_t *bytes, uint32_t len, uint8_t 
 			ck_assert_mem_eq(p + f->hdr, bytes, len);
 			if (hdr != NULL)
 				memcpy(hdr, p, f->hdr);
-			(void)net_buffer(f, q, 256, 1);
+			net_buffer_again(f, q, p, 256, 1);
 		}
 	}
 	return at;
@@ -393,7 +393,7 @@ START_TEST(changed_under_way)
 		ck_assert_int_eq(ctrl_value(&f, MQ, 0, 1 + round % 4, 2), CTRL_OK);
 		for (unsigned q = 0; q < 4; q++)
 			while (virtq_drv_take(vdev_loopback_drv(f.l, 2 * q), &done, 1) == 1)
-				(void)net_buffer(&f, q, 256, 1);
+				net_buffer_again(&f, q, done.cookie, 256, 1);
 	}
 	for (int i = 0; i < 2; i++) {
 		__atomic_store_n(&s[i].stop, 1, __ATOMIC_RELEASE);

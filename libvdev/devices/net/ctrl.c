@@ -28,16 +28,11 @@ struct net_ctrlq {
 	size_t bytes; /* of this allocation */
 };
 
-static uint32_t pairs_in_use(const struct net_device *n)
-{
-	return vdev_has(n->v, VDEV_NET_F_MQ) || vdev_has(n->v, VDEV_NET_F_RSS) ? n->pairs : 1;
-}
-
 void net_limits(const struct net_device *n, struct net_limits *l)
 {
 	memset(l, 0, sizeof(*l));
 	vdev_accepted(n->v, &l->has);
-	l->pairs = pairs_in_use(n);
+	l->pairs = net_pairs(n);
 	l->contexts = NET_CONTEXTS;
 	for (uint32_t i = 0; i < l->pairs; i++) {
 		l->rx_on |= (uint64_t)(vdev_queue_started(n->v, 2 * i) != 0) << i;

@@ -203,6 +203,9 @@ unsigned net_steer(const struct net_device *n, const struct net_settings *s,
 uint32_t net_rx_spread(struct net_rxq *home, const struct vdev_frame *frames, uint32_t count);
 /* Whether frames from the channel of r itself, which a netif spread by its own lights, may be for others. */
 int net_poll_spreads(const struct net_rxq *r);
+/* Frames for the receive queue of one pair, from outside of it. 0: somebody is in it; 1: they are dealt with. */
+int net_deliver_to(struct net_device *n, unsigned pair, const struct vdev_frame *frames,
+                   uint32_t count);
 /* As net_deliver(), to more than one queue. */
 uint32_t net_deliver_spread(struct net_device *n, const struct vdev_frame *frames, uint32_t count);
 
@@ -250,5 +253,7 @@ static inline uint64_t net_counted(const uint64_t *counter)
 /* What queue index is to a driver that accepted what v's did. */
 enum net_role { NET_RX, NET_TX, NET_CTRL, NET_NONE };
 enum net_role net_role(const struct net_device *n, unsigned index);
+/* Queue pairs that the driver may use, by what it accepted. */
+uint32_t net_pairs(const struct net_device *n);
 
 #endif

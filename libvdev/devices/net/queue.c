@@ -2,14 +2,14 @@
 /* A queue's memory and channel. All that frames will need is allocated when the queue starts. */
 #include "net.h"
 
-static int pairs_in_use(const struct net_device *n)
+uint32_t net_pairs(const struct net_device *n)
 {
-	return vdev_has(n->v, VDEV_NET_F_MQ) || vdev_has(n->v, VDEV_NET_F_RSS) ? (int)n->pairs : 1;
+	return vdev_has(n->v, VDEV_NET_F_MQ) || vdev_has(n->v, VDEV_NET_F_RSS) ? n->pairs : 1;
 }
 
 enum net_role net_role(const struct net_device *n, unsigned index)
 {
-	unsigned queues = 2 * (unsigned)pairs_in_use(n);
+	unsigned queues = 2 * net_pairs(n);
 
 	if (index < queues)
 		return index % 2 == 0 ? NET_RX : NET_TX;

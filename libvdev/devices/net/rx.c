@@ -17,7 +17,6 @@ struct fill {
 /* Where in the writable part of a chain the next byte goes. */
 struct sink_at {
 	const struct virtq_iov *iov;
-	uint32_t left;
 	size_t off;
 };
 
@@ -90,7 +89,7 @@ static void copy(struct fill *f, const struct vdev_frame *frame, const uint8_t *
 	frame_cursor_init(&from, frame, 0);
 	for (uint32_t i = 0; i < n; i++) {
 		uint32_t room = c[i].write_bytes < left ? c[i].write_bytes : left;
-		struct sink_at to = {.iov = &c[i].iov[c[i].nread], .left = c[i].nwrite};
+		struct sink_at to = {.iov = &c[i].iov[c[i].nread]};
 
 		r->written[f->used + i] = room;
 		left -= room;
@@ -429,44 +428,15 @@ uint32_t net_rx_fill(struct net_rxq *r, const struct vdev_frame *frames, uint32_
 	return i;
 }
 
-/* Which queue a frame is for. */
-static struct vdev_queue *pick(struct net_device *n, uint32_t flow)
-{
-	(void)flow;
-	return __atomic_load_n(&n->rx[0], __ATOMIC_ACQUIRE);
-}
-
-static void drop_all(struct net_device *n, uint32_t frames)
-{
-	__atomic_fetch_add(&n->not_ready, frames, __ATOMIC_RELAXED);
-}
-
 /* Any thread. */
 uint32_t net_deliver(void *ctx, const struct vdev_frame *frames, uint32_t n, uint32_t flow)
 {
 	struct net_device *net = ctx;
-	struct vdev_queue *q = pick(net, flow);
-	struct net_rxq *r;
-	uint32_t done;
-	int rc;
 
+	(void)flow;
 	if (unlikely(net_spreads(net)))
 		return net_deliver_spread(net, frames, n);
-	rc = q != NULL ? vdev_queue_enter(q) : VIRTQ_ECANCELED;
-	if (unlikely(rc <= 0)) {
-		if (rc == 0)
-			return 0;
-		drop_all(net, n);
-		return n;
-	}
-	r = vdev_queue_priv(q);
-	done = likely(vdev_queue_enabled(q)) ? net_rx_fill(r, frames, n) : 0;
-	if (unlikely(done < n) && (r->closed || !vdev_queue_enabled(q)))
-		drop_all(net, n - done);
-	else if (unlikely(done < n))
-		net_count(&r->count->no_buffers, n - done);
-	vdev_queue_leave(q);
-	return n;
+	return net_deliver_to(net, 0, frames, n) ? n : 0;
 }
 
 /* Ask the netif for frames, and keep those for which there are no buffers. */

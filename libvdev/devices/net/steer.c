@@ -81,19 +81,24 @@ static void fill(struct net_rxq *r, const struct vdev_frame *frames, uint32_t co
 		net_count(&r->count->no_buffers, count - done);
 }
 
-/* Frames for one queue, from inside of another. 0: somebody is in it. */
-static int fill_other(struct net_device *n, unsigned pair, const struct vdev_frame *frames,
-                      uint32_t count)
+/* Enter a queue for so many frames. As vdev_queue_enter(); where it can't be had ever, they are lost. */
+static int enter(struct net_device *n, struct vdev_queue *q, uint32_t count)
 {
-	struct vdev_queue *q = rx_queue(n, pair);
 	int rc = q != NULL ? vdev_queue_enter(q) : VIRTQ_ECANCELED;
 
-	if (rc == 0)
-		return 0;
-	if (rc < 0) {
+	if (unlikely(rc < 0))
 		__atomic_fetch_add(&n->not_ready, count, __ATOMIC_RELAXED);
-		return 1;
-	}
+	return rc;
+}
+
+int net_deliver_to(struct net_device *n, unsigned pair, const struct vdev_frame *frames,
+                   uint32_t count)
+{
+	struct vdev_queue *q = rx_queue(n, pair);
+	int rc = enter(n, q, count);
+
+	if (unlikely(rc <= 0))
+		return rc < 0;
 	fill(vdev_queue_priv(q), frames, count);
 	vdev_queue_leave(q);
 	return 1;
@@ -119,7 +124,7 @@ uint32_t net_rx_spread(struct net_rxq *home, const struct vdev_frame *frames, ui
 		}
 		if (to == own)
 			fill(home, &frames[i], run);
-		else if (!fill_other(n, to, &frames[i], run))
+		else if (!net_deliver_to(n, to, &frames[i], run))
 			return i;
 	}
 	return i;
@@ -142,14 +147,10 @@ uint32_t net_deliver_spread(struct net_device *n, const struct vdev_frame *frame
 {
 	int pair = count != 0 ? home_of(n, frames) : -1;
 	struct vdev_queue *q = pair >= 0 ? rx_queue(n, (unsigned)pair) : NULL;
-	int rc = q != NULL ? vdev_queue_enter(q) : VIRTQ_ECANCELED;
+	int rc = enter(n, q, count);
 
-	if (rc == 0)
-		return 0;
-	if (rc < 0) {
-		__atomic_fetch_add(&n->not_ready, count, __ATOMIC_RELAXED);
-		return count;
-	}
+	if (rc <= 0)
+		return rc < 0 ? count : 0;
 	count = net_rx_spread(vdev_queue_priv(q), frames, count);
 	vdev_queue_leave(q);
 	return count;
