@@ -15,6 +15,7 @@ struct options {
 	int json, quick, instructions, pps;
 	unsigned windows;
 	uint64_t window_ns;
+	const char *only; /* cases with this in their names; NULL: all */
 };
 
 static const char *const ways[] = {"tx", "rx"};
@@ -140,10 +141,25 @@ static void kinds(const struct options *o, void (*each)(const struct options *, 
 	}
 }
 
+static int wanted(const struct options *o, const char *name)
+{
+	return o->only == NULL || strstr(name, o->only) != NULL;
+}
+
+static void one_load(const struct options *o, const struct net_load *load)
+{
+	static const char *const names[] = {"to host", "to guest", "loop"};
+	char name[64];
+
+	snprintf(name, sizeof(name), "%s, %s%s%s, %u bytes", names[load->way], layouts[load->packed],
+	         load->in_order ? " in-order" : "", load->mergeable ? " mergeable" : "", load->len);
+	if (wanted(o, name) && net_pmd_run(load, name, o->windows, o->window_ns, o->json) < 0)
+		fprintf(stderr, "net: %s: a program did not do its part\n", name);
+}
+
 /* Frames a second with testpmd in front of ours and of DPDK's, in turns. */
 static void over_vhost_user(const struct options *o)
 {
-	static const char *const names[] = {"to host", "to guest", "loop"};
 	static const uint32_t lens[] = {64, 512, 1500};
 
 	if (!net_pmd_there()) {
@@ -151,20 +167,20 @@ static void over_vhost_user(const struct options *o)
 		                "frames a second are left out\n");
 		return;
 	}
-	for (int layout = 0; layout < 4; layout += o->quick ? 3 : 1) {
-		for (int i = 0; i < (o->quick ? 3 : 9); i++) {
-			struct net_load load = {.way = (enum net_way)(i % 3),
-			                        .packed = layout / 2,
-			                        .in_order = layout % 2,
-			                        .mergeable = 1,
-			                        .len = lens[i / 3]};
-			char name[64];
+	for (unsigned i = 0; i < 72; i++) {
+		struct net_load load = {.way = (enum net_way)(i % 3),
+		                        .len = lens[i / 3 % 3],
+		                        .packed = i / 36 % 2,
+		                        .in_order = i / 18 % 2,
+		                        .mergeable = i / 9 % 2};
 
-			snprintf(name, sizeof(name), "%s, %s%s, %u bytes", names[load.way],
-			         layouts[load.packed], load.in_order ? " in-order" : "", load.len);
-			if (net_pmd_run(&load, name, o->windows, o->window_ns, o->json) < 0)
-				fprintf(stderr, "net: %s: a program did not do its part\n", name);
-		}
+		/* Nothing is merged that only goes to the host. */
+		if (load.way == NET_TO_HOST && load.mergeable)
+			continue;
+		if (o->quick && (load.len != 64 || load.packed != load.in_order ||
+		                 load.mergeable == (load.way == NET_TO_HOST)))
+			continue;
+		one_load(o, &load);
 	}
 }
 
@@ -193,7 +209,7 @@ static int run_one(char **argv)
 }
 
 static const char help[] =
-	"usage: net [--quick] [--json] [--instructions | --pps]\n"
+	"usage: net [--quick] [--json] [--windows N] [--only TEXT] [--instructions | --pps]\n"
 	"       net --one FRAMES tx|rx split|packed plain|mergeable|in-order BURST BYTES\n"
 	"Cost of a frame in virtio-net, driver and device in one process: ns of both sides on one\n"
 	"core, and instructions of the device side (valgrind; with --instructions these alone) beside\n"
@@ -204,6 +220,7 @@ static const char help[] =
 int main(int argc, char **argv)
 {
 	struct options o = {.windows = 9, .window_ns = 250000000};
+	unsigned windows = 0;
 
 	if (argc == 8 && strcmp(argv[1], "--one") == 0)
 		return run_one(argv + 2);
@@ -218,11 +235,17 @@ int main(int argc, char **argv)
 			o.instructions = 1;
 		} else if (strcmp(argv[i], "--pps") == 0) {
 			o.pps = 1;
+		} else if (strcmp(argv[i], "--only") == 0 && i + 1 < argc) {
+			o.only = argv[++i];
+		} else if (strcmp(argv[i], "--windows") == 0 && i + 1 < argc) {
+			windows = (unsigned)strtoul(argv[++i], NULL, 10);
 		} else {
 			fputs(help, stdout);
 			return strcmp(argv[i], "--help") != 0;
 		}
 	}
+	if (windows > 0)
+		o.windows = windows;
 	bench_print_head(stdout, o.json);
 	if (!o.pps)
 		kinds(&o, counted);

@@ -63,6 +63,8 @@ static int pmd_start(struct bench_process *p, const char *name, int cpu, const c
 	word(&l, "--nb-cores=1");
 	word(&l, "--no-lsc-interrupt");
 	word(&l, "--total-num-mbufs=16384");
+	/* Otherwise a back-end throws away what comes before it forwards: all of a loop's frames, when the front is quick. */
+	word(&l, "--no-flush-rx");
 	word(&l, "--stats-period=100000");
 	word(&l, "--txpkts=%u", load->len);
 	/* Frames for a loop come from its front-end: a burst, which is enough to keep both sides at work. */
@@ -206,6 +208,12 @@ static int peer_back(struct side *s, const char *socket, int cpu)
 	return pmd_start(&s->back, s->back_name, cpu, vdev, forward[s->load->way], s->load);
 }
 
+static int without(const struct side *s, const char *what)
+{
+	fprintf(stderr, "net: %s: %s\n", s->back_name, what);
+	return -1;
+}
+
 static int start(struct side *s, int peer, const int cpu[2], const char *dir)
 {
 	static const char *const forward[] = {"txonly", "rxonly", "loop"};
@@ -217,7 +225,7 @@ static int start(struct side *s, int peer, const int cpu[2], const char *dir)
 	(void)unlink(socket);
 	if ((peer ? peer_back(s, socket, cpu[1]) : our_back(s, socket, cpu[1])) < 0 ||
 	    listens(socket) < 0)
-		return -1;
+		return without(s, "nobody listens");
 	snprintf(s->back.socket, sizeof(s->back.socket), "%s", socket);
 	snprintf(
 		vdev, sizeof(vdev),
@@ -225,7 +233,7 @@ static int start(struct side *s, int peer, const int cpu[2], const char *dir)
 		socket, s->load->packed, s->load->in_order, s->load->mergeable);
 	if (pmd_start(&s->front, s->front_name, cpu[0], vdev, forward[s->load->way], s->load) < 0 ||
 	    runs(s) < 0)
-		return -1;
+		return without(s, "no frames");
 	pause_side(s);
 	return 0;
 }
