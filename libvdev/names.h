@@ -160,7 +160,6 @@
 #define net_queue_end               vdev__net_queue_end
 #define net_queue_start             vdev__net_queue_start
 #define net_rarp                    vdev__net_rarp
-#define net_role                    vdev__net_role
 #define net_rx_fill                 vdev__net_rx_fill
 #define net_rx_settings             vdev__net_rx_settings
 #define net_rx_spread               vdev__net_rx_spread

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Device side: setting a queue up and saving it. */
-#include "dev.h"
+#include "dev_wide.h"
 
 #ifndef VIRTQ_NO_DEVICE
 
@@ -43,7 +43,8 @@ static int config_ok(const struct virtq_dev_config *cfg)
 		return 0;
 	if (cfg->mem == NULL && cfg->dma == NULL)
 		return 0;
-	if ((cfg->flags & ~(uint32_t)VIRTQ_DEV_USED_LOG) != 0 || cfg->max_chain > INT32_MAX / 8)
+	if ((cfg->flags & ~(uint32_t)(VIRTQ_DEV_USED_LOG | VIRTQ_DEV_NO_WIDE)) != 0 ||
+	    cfg->max_chain > INT32_MAX / 8)
 		return 0;
 	if (cfg->xlat != NULL && (cfg->xlat->size < sizeof(*cfg->xlat) || cfg->xlat->translate == NULL))
 		return 0;
@@ -142,6 +143,7 @@ static void take_config(struct virtq_dev *vq, const struct virtq_dev_config *cfg
 		.unsignalled = s->unsignalled,
 		.armed = 1, /* memory of a fresh ring asks for notifications */
 	};
+	vq->wide = (uint8_t)(vq->packed && !(cfg->flags & VIRTQ_DEV_NO_WIDE) && dev_wide_here());
 	__builtin_memset(vq->owner, 0, owner_bytes(s->size));
 	if (vq->in_order) {
 		vq->done = (struct virtq_dev_done *)((uint8_t *)cfg->scratch + owner_bytes(s->size));

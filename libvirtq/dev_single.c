@@ -4,7 +4,7 @@
  * else. The checks are those of every chain; what is left out is all that serves chains of several pieces, of both
  * directions, and out of turn.
  */
-#include "dev.h"
+#include "dev_wide.h"
 
 #ifndef VIRTQ_NO_DEVICE
 
@@ -36,6 +36,12 @@ NOINLINE uint32_t packed_take_run(struct virtq_dev *vq, struct virtq_buffer *b, 
 	uint8_t *owner = vq->owner;
 	size_t size = vq->size;
 
+	if (vq->wide) {
+		uint32_t done = dev_wide_take(vq, p, b, n, wanted);
+
+		p += (size_t)done * VIRTQ_DESC_BYTES;
+		b += done;
+	}
 	UNROLLED
 	for (; p != end; p += VIRTQ_DESC_BYTES, b++) {
 		uint64_t addr, len;
@@ -76,18 +82,32 @@ static uint32_t packed_take(struct virtq_dev *vq, struct virtq_buffer *b, uint32
 	return got < end ? got : got + packed_take_run(vq, b + got, n - got, write);
 }
 
-/* Used descriptors for the n buffers up to the end of the ring, or so many as are out. Readable ones have no length. */
+/*
+ * Used descriptors for the n buffers up to the end of the ring, or so many as are out. Readable ones have no length. What
+ * is the first one since the last publish is not shown as used yet.
+ */
 static inline __attribute__((always_inline)) uint32_t packed_give_run(struct virtq_dev *vq,
                                                                       const struct virtq_buffer *b,
                                                                       const uint32_t *written,
                                                                       uint32_t n, const int write)
 {
-	const uint32_t lap = (vq->used_wrap ? VIRTQ_DESC_AVAIL | VIRTQ_DESC_USED : 0u) << 16;
-	const uint32_t flags = write ? lap | (uint32_t)VIRTQ_DESC_WRITE << 16 : lap;
+	const uint32_t lap = vq->used_wrap ? VIRTQ_DESC_AVAIL | VIRTQ_DESC_USED : 0u;
+	const uint32_t flags = write ? lap | VIRTQ_DESC_WRITE : lap;
+	uint32_t now = vq->held ? flags : flags ^ VIRTQ_DESC_USED;
 	const struct virtq_buffer *first = b, *last = b + n;
 	uint8_t *p = packed_desc(vq, vq->used), *owner = vq->owner;
 	size_t size = vq->size;
 
+	if (vq->wide) {
+		uint32_t done = dev_wide_give(vq, p, b, write ? written : NULL, n, flags, now);
+
+		if (done != 0)
+			now = flags;
+		p += (size_t)done * VIRTQ_DESC_BYTES;
+		b += done;
+		if (write)
+			written += done;
+	}
 	UNROLLED
 	for (; b != last; b++, p += VIRTQ_DESC_BYTES) {
 		size_t id = b->id;
@@ -103,9 +123,16 @@ static inline __attribute__((always_inline)) uint32_t packed_give_run(struct vir
 		}
 		owner[id] = OWNER_NONE;
 		shared_store32(p + DESC_LEN, len);
-		shared_store32(p + DESC_ID, flags | (uint32_t)id);
+		shared_store32(p + DESC_ID, now << 16 | (uint32_t)id);
+		now = flags;
 	}
-	return (uint32_t)(b - first);
+	n = (uint32_t)(b - first);
+	if (n != 0 && !vq->held) {
+		vq->held = 1;
+		vq->held_flags = (uint16_t)flags;
+		vq->held_place = vq->used;
+	}
+	return n;
 }
 
 static void packed_given(struct virtq_dev *vq, uint32_t n)
@@ -115,7 +142,7 @@ static void packed_given(struct virtq_dev *vq, uint32_t n)
 	vq->held_slots = (uint16_t)(vq->held_slots + n);
 }
 
-/* One alone, with whatever length; of the first one since the last publish the flags are held back. */
+/* One alone, with whatever length. */
 NOINLINE uint32_t packed_give_one(struct virtq_dev *vq, const struct virtq_buffer *b, uint32_t len)
 {
 	if (b->id >= vq->size || vq->owner[b->id] != OWNER_NOW || len > b->len)
@@ -132,13 +159,12 @@ static uint32_t packed_give(struct virtq_dev *vq, const struct virtq_buffer *b,
 	uint32_t done = 0;
 
 	while (done < n) {
-		uint32_t run = (uint32_t)vq->size - vq->used, got = 0;
+		uint32_t run = (uint32_t)vq->size - vq->used, got;
 
 		if (run > n - done)
 			run = n - done;
-		if (likely(vq->held))
-			got = write ? packed_give_run(vq, b + done, written + done, run, 1)
-			            : packed_give_run(vq, b + done, written, run, 0);
+		got = write ? packed_give_run(vq, b + done, written + done, run, 1)
+		            : packed_give_run(vq, b + done, written, run, 0);
 		packed_given(vq, got);
 		done += got;
 		if (unlikely(got < run)) {

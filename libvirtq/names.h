@@ -12,6 +12,9 @@
 #define dev_mark_device_area    virtq__dev_mark_device_area
 #define dev_mark_places         virtq__dev_mark_places
 #define dev_position            virtq__dev_position
+#define dev_wide_give           virtq__dev_wide_give
+#define dev_wide_here           virtq__dev_wide_here
+#define dev_wide_take           virtq__dev_wide_take
 #define dma_job_bad             virtq__dma_job_bad
 #define dma_job_new             virtq__dma_job_new
 #define dma_job_read            virtq__dma_job_read

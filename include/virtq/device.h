@@ -98,7 +98,9 @@ struct virtq_dev_config {
 
 /** Flags of virtq_dev_config. */
 enum virtq_dev_flag {
-	VIRTQ_DEV_USED_LOG = 1 /**< used_log is set: the device area has a log address of its own */
+	VIRTQ_DEV_USED_LOG = 1, /**< used_log is set: the device area has a log address of its own */
+	/** use no vector registers, though the processor has them: for who may not touch them, and for tests */
+	VIRTQ_DEV_NO_WIDE = 2
 };
 
 /** Memory maps of which buffers may be out at a time, the current one included. */
@@ -142,6 +144,7 @@ struct virtq_dev {
 	uint8_t *owner;              /* of each head or id: 0, or whose chain is out under it */
 	struct virtq_dev_done *done; /* IN_ORDER: completions held back */
 	uint16_t done_mask;
+	uint8_t wide;    /* packed: descriptors are looked at four at a time */
 	uint8_t plain;   /* memory is mapped, and addresses are the map's own */
 	uint8_t several; /* the last chain had several pieces; only a hint */
 	const struct virtq_xlat_ops *xlat;

@@ -134,6 +134,7 @@ struct net_device {
 	uint32_t steers;          /* atomic: by the driver's table */
 	uint8_t flows[NET_FLOWS]; /* atomic, each: the pair where a flow goes out, and 1 */
 	uint8_t coal_restored[NET_VQS];
+	uint8_t roles[NET_VQS + 1]; /* enum net_role, of queues that are started, by index */
 	struct net_coalescing coal;
 	struct net_settings settings[2];
 	struct vdev_queue **rx;        /* atomic: queues that were ever started, by pair */
@@ -250,9 +251,13 @@ static inline uint64_t net_counted(const uint64_t *counter)
 /* What was read of guest memory stays as it was read: the compiler may not read it again. */
 #define net_fix(x) __asm__ volatile("" : "+r"(x))
 
-/* What queue index is to a driver that accepted what v's did. */
+/* What a queue is to the driver, from its start on. */
 enum net_role { NET_RX, NET_TX, NET_CTRL, NET_NONE };
-enum net_role net_role(const struct net_device *n, unsigned index);
+static inline enum net_role net_role(const struct net_device *n, const struct vdev_queue *q)
+{
+	return (enum net_role)n->roles[vdev_queue_index(q)];
+}
+
 /* Queue pairs that the driver may use, by what it accepted. */
 uint32_t net_pairs(const struct net_device *n);
 

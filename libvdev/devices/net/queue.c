@@ -7,7 +7,8 @@ uint32_t net_pairs(const struct net_device *n)
 	return vdev_has(n->v, VDEV_NET_F_MQ) || vdev_has(n->v, VDEV_NET_F_RSS) ? n->pairs : 1;
 }
 
-enum net_role net_role(const struct net_device *n, unsigned index)
+/* What queue index is to a driver that accepted what this one did. */
+static enum net_role role_of(const struct net_device *n, unsigned index)
 {
 	unsigned queues = 2 * net_pairs(n);
 
@@ -168,7 +169,8 @@ int net_queue_start(void *model, struct vdev_queue *q)
 	struct net_device *n = model;
 	unsigned index = vdev_queue_index(q);
 
-	switch (net_role(n, index)) {
+	n->roles[index] = (uint8_t)role_of(n, index);
+	switch (net_role(n, q)) {
 	case NET_RX:
 		return rx_start(n, q, index / 2);
 	case NET_TX:
@@ -191,11 +193,11 @@ void net_queue_end(void *model, struct vdev_queue *q)
 
 	if (priv == NULL)
 		return;
-	if (net_role(n, vdev_queue_index(q)) == NET_CTRL) {
+	if (net_role(n, q) == NET_CTRL) {
 		net_ctrl_end(n, q);
 		return;
 	}
-	if (net_role(n, vdev_queue_index(q)) == NET_RX) {
+	if (net_role(n, q) == NET_RX) {
 		channel = ((struct net_rxq *)priv)->channel;
 		bytes = ((struct net_rxq *)priv)->bytes;
 	} else {

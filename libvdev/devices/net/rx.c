@@ -445,11 +445,17 @@ int net_poll(void *model, struct vdev_queue *q)
 	struct net_rxq *r = vdev_queue_priv(q);
 	int n;
 
-	if (unlikely(net_is_ctrl(model, q)))
-		return net_ctrl_poll(q);
-	if (net_role(model, vdev_queue_index(q)) == NET_TX)
+	switch (net_role(model, q)) {
+	case NET_RX:
+		break;
+	case NET_TX:
 		return net_tx_poll(q);
-	if (net_role(model, vdev_queue_index(q)) != NET_RX || r->channel == NULL)
+	case NET_CTRL:
+		return net_ctrl_poll(q);
+	default:
+		return 0;
+	}
+	if (r->channel == NULL)
 		return 0;
 	if (r->npending == 0) {
 		n = r->n->netif->ops->receive(r->channel, r->pending, VDEV_NET_BURST);
@@ -476,9 +482,9 @@ int net_arm(void *model, struct vdev_queue *q)
 	struct net_rxq *r = vdev_queue_priv(q);
 	const struct vdev_netif_ops *ops;
 
-	if (unlikely(net_is_ctrl(model, q)))
+	if (net_role(model, q) == NET_CTRL)
 		return net_ctrl_busy(q);
-	if (net_role(model, vdev_queue_index(q)) != NET_RX || r->channel == NULL || r->starved)
+	if (net_role(model, q) != NET_RX || r->channel == NULL || r->starved)
 		return 0;
 	ops = r->n->netif->ops;
 	return ops->arm != NULL ? ops->arm(r->channel) : 0;
@@ -489,7 +495,7 @@ int net_fd(void *model, struct vdev_queue *q)
 {
 	const struct net_rxq *r = vdev_queue_priv(q);
 
-	if (net_role(model, vdev_queue_index(q)) != NET_RX || r->channel == NULL || r->starved)
+	if (net_role(model, q) != NET_RX || r->channel == NULL || r->starved)
 		return -1;
 	return r->n->netif->ops->fd != NULL ? r->n->netif->ops->fd(r->channel) : -1;
 }

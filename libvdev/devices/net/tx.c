@@ -252,7 +252,7 @@ uint32_t net_process(void *model, struct vdev_queue *q, const struct virtq_chain
 
 	if (unlikely(t == NULL))
 		return 0;
-	if (unlikely(net_is_ctrl(model, q)))
+	if (unlikely(net_role(model, q) == NET_CTRL))
 		return net_ctrl_process(q, chains, n);
 	if (unlikely(!vdev_queue_enabled(q))) {
 		vdev_queue_complete_burst(q, chains, n, written, &none);
@@ -281,7 +281,7 @@ uint64_t net_deadline(void *model, struct vdev_queue *q)
 {
 	const struct net_txq *t = vdev_queue_priv(q);
 
-	if (t == NULL || net_role(model, vdev_queue_index(q)) != NET_TX)
+	if (t == NULL || net_role(model, q) != NET_TX)
 		return UINT64_MAX;
 	return t->deadline;
 }
