@@ -121,6 +121,39 @@ START_TEST(not_taken_comes_again)
 }
 END_TEST
 
+/* Where there is no clock what the netif does not take is lost, and what comes behind it is served all the same. */
+START_TEST(not_taken_without_a_clock)
+{
+	static const uint8_t no_kind[24] = {1, 2};
+	static uint8_t frame[64];
+	const uint32_t whole[16] = {0}, apart[16] = {12};
+	struct vdev_net_counters n;
+	struct net_fixture f;
+
+	net_init(&f, _i % 2, 0);
+	f.env.now = NULL;
+	net_start(&f);
+	f.netif.take = 1;
+	for (uint8_t i = 0; i < 5; i++) {
+		fill(frame, sizeof(frame), i);
+		net_send(&f, 0, i == 2 ? no_kind : no_hdr, frame, sizeof(frame), _i < 2 ? apart : whole);
+	}
+	vdev_loopback_kick(f.l, 1);
+	for (uint8_t i = 0; i < 5; i++)
+		ck_assert_int_eq(net_sent(&f, 0, NULL), 1);
+	ck_assert_uint_eq(f.netif.nsent, 2);
+	fill(frame, sizeof(frame), 0);
+	ck_assert_mem_eq(f.netif.sent[0].bytes, frame, sizeof(frame));
+	fill(frame, sizeof(frame), 3);
+	ck_assert_mem_eq(f.netif.sent[1].bytes, frame, sizeof(frame));
+	vdev_net_counters(f.v, &n);
+	ck_assert_uint_eq(n.malformed, 1);
+	ck_assert_uint_eq(n.sent, 2);
+	ck_assert_uint_eq(n.sent_bytes, 128);
+	net_fini(&f);
+}
+END_TEST
+
 struct offload_case {
 	uint8_t hdr[12];
 	int csum;           /* CSUM is wanted */
@@ -282,6 +315,7 @@ void test_suites(SRunner *runner)
 	tcase_add_loop_test(tc, frames_in_any_pieces, 0, 2);
 	tcase_add_loop_test(tc, bursts, 0, 2);
 	tcase_add_loop_test(tc, not_taken_comes_again, 0, 2);
+	tcase_add_loop_test(tc, not_taken_without_a_clock, 0, 4);
 	tcase_add_loop_test(tc, offloads_are_checked, 0, sizeof(offloads) / sizeof(offloads[0]));
 	tcase_add_loop_test(tc, chains_that_are_no_frames, 0, 2);
 	tcase_add_loop_test(tc, longer_headers, 0, 2);

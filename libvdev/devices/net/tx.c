@@ -268,8 +268,12 @@ uint32_t net_process(void *model, struct vdev_queue *q, const struct virtq_chain
 		if (likely(run != 0)) {
 			taken = send(t, &chains[first], run);
 			first += taken;
-			if (unlikely(taken < run))
-				return first + later(t, &chains[first], run - taken);
+			if (unlikely(taken < run)) {
+				taken = later(t, &chains[first], run - taken);
+				if (taken == 0)
+					return first;
+				first += taken;
+			}
 		}
 		if (unlikely(first < n))
 			drop(t, &chains[first++]);
