@@ -5,15 +5,15 @@
 #include <cpuid.h>
 
 /* Four words. A descriptor is two of them: its address; and length, id and flags, from the lowest bit up. */
-typedef long long wide __attribute__((vector_size(32)));
-typedef unsigned long long unsigned_wide __attribute__((vector_size(32)));
-typedef long long wide_at __attribute__((vector_size(32), aligned(8), may_alias));
-typedef long long half_at __attribute__((vector_size(16), aligned(8), may_alias));
+typedef uint64_t wide __attribute__((vector_size(32)));
+typedef uint64_t wide_at __attribute__((vector_size(32), aligned(8), may_alias));
+typedef uint64_t half_at __attribute__((vector_size(16), aligned(8), may_alias));
+typedef long long wide_signed __attribute__((vector_size(32)));
 
 #define WIDE   __attribute__((target("avx2")))
 #define INLINE static inline WIDE __attribute__((always_inline))
 
-#define FLAGS (-(1LL << FLAGS_SHIFT))
+#define FLAGS (UINT64_MAX << FLAGS_SHIFT)
 
 enum { GROUP = 4, ID_SHIFT = 32, FLAGS_SHIFT = 48, OS_SAVES = 1 << 27, AVX2 = 1 << 5, YMM = 6 };
 
@@ -40,19 +40,25 @@ INLINE wide load(const void *p)
 }
 
 /* One store, from a vector register. */
-INLINE void store(void *p, long long v)
+INLINE void store(void *p, uint64_t v)
 {
-	*(volatile long long *)p = v;
+	*(volatile uint64_t *)p = v;
 }
 
 INLINE wide all(uint64_t v)
 {
-	return (wide){0} + (long long)v;
+	return (wide){0} + v;
 }
 
 INLINE int any(wide v)
 {
-	return !__builtin_ia32_ptestz256(v, v);
+	return !__builtin_ia32_ptestz256((wide_signed)v, (wide_signed)v);
+}
+
+/* All ones where a > b, as numbers with a sign, which is all that the processor compares. */
+INLINE wide above(wide a, wide b)
+{
+	return (wide)((wide_signed)a > (wide_signed)b);
 }
 
 /* First and second words of four descriptors, in the order 0, 2, 1, 3, which is what the processor does best. */
@@ -75,18 +81,18 @@ INLINE wide two(const uint8_t *a, const uint8_t *b)
 }
 
 /*
- * mem_plain() of four: what is to be added to the addresses, and *bad where one is not plain. Compared are numbers with
- * a sign: of what is beyond them, a length is never, and what is left of a region only when it is not the region.
+ * mem_plain() of four: what is to be added to the addresses, and *bad where one is not plain. What is left of a region is
+ * a negative number when the address is far off, and then any length is above it.
  */
 INLINE wide plain(const struct virtq_mem *mem, wide gpa, wide len, wide *bad)
 {
-	const wide at = (wide)((unsigned_wide)gpa >> mem->index_shift) & (long long)MEM_SLOT_MASK;
+	const wide at = gpa >> mem->index_shift & MEM_SLOT_MASK;
 	const uint8_t *slots = (const uint8_t *)mem->index;
 	const uint8_t *a = slots + at[0], *b = slots + at[1], *c = slots + at[2], *d = slots + at[3];
 	const wide ac = two(a, c), bd = two(b, d);
 	const wide left = first_words(ac, bd) - gpa, room = second_words(ac, bd);
 
-	*bad = (left > room) | (len > left) | (len == 0);
+	*bad = above(left, room) | above(len, left) | (wide)(len == 0);
 	a += offsetof(struct virtq_mem_slot, host);
 	b += offsetof(struct virtq_mem_slot, host);
 	c += offsetof(struct virtq_mem_slot, host);
@@ -116,7 +122,7 @@ WIDE uint32_t dev_wide_take(struct virtq_dev *vq, const uint8_t *p, struct virtq
 		gpa = first_words(x, y);
 		rest = second_words(x, y) & ~FLAGS;
 		base = plain(mem, gpa, rest & UINT32_MAX, &bad) + gpa;
-		if (any(bad | (rest > last_id)))
+		if (any(bad | above(rest, last_id)))
 			break;
 		*(wide_at *)(void *)b = first_words(base, rest);
 		*(wide_at *)(void *)(b + 2) = second_words(base, rest);
@@ -135,21 +141,21 @@ INLINE uint32_t give(struct virtq_dev *vq, uint8_t *p, const struct virtq_buffer
                      const int write)
 {
 	const wide used = all((uint64_t)flags << FLAGS_SHIFT), last_id = all(vq->size - 1u);
-	wide now = {(long long)((uint64_t)first_flags << FLAGS_SHIFT), used[1], used[2], used[3]};
+	wide now = {(uint64_t)first_flags << FLAGS_SHIFT, used[1], used[2], used[3]};
 	uint8_t *owner = vq->owner;
 	uint32_t done = 0;
 
 	for (; n - done >= GROUP; done += GROUP, p += GROUP * VIRTQ_DESC_BYTES, b += GROUP) {
 		const wide x = *(const wide_at *)(const void *)b,
 				   y = *(const wide_at *)(const void *)(b + 2);
-		const wide rest = second_words(x, y), ids = (wide)((unsigned_wide)rest >> ID_SHIFT);
-		wide out = now | ids << ID_SHIFT, bad = ids > last_id;
+		const wide rest = second_words(x, y), ids = rest >> ID_SHIFT;
+		wide out = now | ids << ID_SHIFT, bad = above(ids, last_id);
 
 		if (write) {
 			const wide len = {written[0], written[2], written[1], written[3]};
 
 			/* Without a byte that was written there is no WRITE: that, and too much of them, is not for here. */
-			bad |= (len > (rest & UINT32_MAX)) | (len == 0);
+			bad |= above(len, rest & UINT32_MAX) | (wide)(len == 0);
 			out |= len;
 			written += GROUP;
 		}
