@@ -12,7 +12,7 @@
 enum { FEW = 3200, MANY = 35200 };
 
 struct options {
-	int json, quick, instructions, pps;
+	int json, quick, instructions, pps, switched;
 	unsigned windows;
 	uint64_t window_ns;
 	const char *only; /* cases with this in their names; NULL: all */
@@ -193,6 +193,67 @@ static void over_vhost_user(const struct options *o)
 	}
 }
 
+static void one_flow(const struct options *o, struct net_flow *f, const char *name,
+                     struct net_flow *peer)
+{
+	struct bench_case c = {.bench = "net",
+	                       .name = name,
+	                       .unit = f->mpps ? "Mpps" : "Gbit/s",
+	                       .more_is_better = 1,
+	                       .windows = o->windows,
+	                       .window_ns = o->window_ns,
+	                       .ours = {"switch", net_switch_window, f},
+	                       .peer = {"memcpy", net_memcpy_window, f}};
+	struct bench_result r;
+	int cpu[2];
+
+	if (!wanted(o, name) || bench_two_cpus(cpu) < 0)
+		return;
+	c.cpu = cpu;
+	if (peer != NULL)
+		c.peer = (struct bench_side){"two receivers", net_switch_window, peer};
+	bench_run(&c, &r);
+	bench_print(stdout, &c, &r, o->json);
+}
+
+/* Two who send to one, beside two who send to one each; and how often they are in each other's way. */
+static void two_senders(const struct options *o, struct net_flow f, const char *name)
+{
+	struct net_flow apart;
+	char what[80];
+
+	f.senders = 2;
+	apart = f;
+	apart.apart = 1;
+	one_flow(o, &f, name, &apart);
+	snprintf(what, sizeof(what), "%s, given back", name);
+	if (f.frames > 0)
+		bench_print_count(stdout, "net", what, "of 1,000 frames",
+		                  (double)f.not_taken * 1000 / (double)f.frames, NULL, -1, o->json);
+}
+
+/* From guest to guest. */
+static void through_the_switch(const struct options *o)
+{
+	const uint32_t lens[] = {net_large, 1500, 64};
+	char name[64];
+
+	for (unsigned i = 0; i < 8; i++) {
+		struct net_flow f = {.packed = i >= 4, .senders = 1, .len = lens[i % 4 % 3]};
+
+		f.segmented = i % 4 == 3;
+		f.mpps = f.len == 64;
+		snprintf(name, sizeof(name), "switch, %s, %u bytes%s", layouts[f.packed], f.len,
+		         f.segmented ? ", segmented" : "");
+		one_flow(o, &f, name, NULL);
+		if (f.segmented)
+			continue;
+		f.frames = f.not_taken = 0;
+		snprintf(name, sizeof(name), "two senders, %s, %u bytes", layouts[f.packed], f.len);
+		two_senders(o, f, name);
+	}
+}
+
 /* What runs under callgrind. */
 static int run_one(char **argv)
 {
@@ -218,18 +279,21 @@ static int run_one(char **argv)
 }
 
 static const char help[] =
-	"usage: net [--quick] [--json] [--windows N] [--only TEXT] [--instructions | --pps]\n"
+	"usage: net [--quick] [--json] [--windows N] [--only TEXT] \n"
+	"           [--instructions | --pps | --switch]\n"
 	"       net --one FRAMES tx|rx split|packed plain|mergeable|in-order BURST BYTES\n"
 	"Cost of a frame in virtio-net, driver and device in one process: ns of both sides on one\n"
 	"core, and instructions of the device side (valgrind; with --instructions these alone) beside\n"
 	"those of DPDK's vhost. Then frames a second over vhost-user with testpmd in front, beside\n"
-	"net_vhost in alternating windows (with --pps these alone). --one runs without a clock, for\n"
-	"profilers: the function is device_side.\n";
+	"net_vhost in alternating windows (with --pps these alone), and from guest to guest\n"
+	"through the switch, beside memcpy (with --switch this alone). --one runs without a clock,\n"
+	"for profilers: the function is device_side.\n";
 
 int main(int argc, char **argv)
 {
 	struct options o = {.windows = 9, .window_ns = 250000000};
 	unsigned windows = 0;
+	int all;
 
 	if (argc == 8 && strcmp(argv[1], "--one") == 0)
 		return run_one(argv + 2);
@@ -244,6 +308,8 @@ int main(int argc, char **argv)
 			o.instructions = 1;
 		} else if (strcmp(argv[i], "--pps") == 0) {
 			o.pps = 1;
+		} else if (strcmp(argv[i], "--switch") == 0) {
+			o.switched = 1;
 		} else if (strcmp(argv[i], "--only") == 0 && i + 1 < argc) {
 			o.only = argv[++i];
 		} else if (strcmp(argv[i], "--windows") == 0 && i + 1 < argc) {
@@ -256,11 +322,14 @@ int main(int argc, char **argv)
 	if (windows > 0)
 		o.windows = windows;
 	bench_print_head(stdout, o.json);
-	if (!o.pps)
+	all = !o.instructions && !o.pps && !o.switched;
+	if (all || o.instructions)
 		kinds(&o, counted);
-	if (!o.pps && !o.instructions)
+	if (all)
 		kinds(&o, timed);
-	if (!o.instructions)
+	if (all || o.pps)
 		over_vhost_user(&o);
+	if (all || o.switched)
+		through_the_switch(&o);
 	return 0;
 }

@@ -40,4 +40,20 @@ int net_pmd_there(void);
 int net_pmd_run(const struct net_load *load, const char *name, unsigned windows, uint64_t window_ns,
                 int json);
 
+/* net_switch.c: from guest to guest in one process. */
+struct net_flow {
+	uint32_t len; /* bytes of a frame; net_large: TCP to be segmented */
+	int packed;
+	int segmented;    /* the receiver takes no large frames: they are segmented for it */
+	unsigned senders; /* 1 or 2 */
+	int apart;        /* each has a receiver of its own */
+	int mpps;         /* the unit: frames, else Gbit/s */
+	uint64_t frames,
+		not_taken; /* in all windows: sent, and given back since the receiver was busy */
+};
+extern const uint32_t net_large;
+double net_switch_window(void *ctx, uint64_t ns);
+/* The same bytes by memcpy between the same two processors. */
+double net_memcpy_window(void *ctx, uint64_t ns);
+
 #endif
