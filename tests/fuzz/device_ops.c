@@ -217,6 +217,60 @@ static void pop(struct fuzz *f)
 	HOLDS(virtq_dev_inflight(&r->dev) == f->nout);
 }
 
+/* A buffer as the chain that it is; iov is where its piece goes. */
+static struct virtq_chain buffer_chain(const struct virtq_buffer *b, int write,
+                                       struct virtq_iov *iov)
+{
+	*iov = (struct virtq_iov){.base = b->base, .len = b->len};
+	return (struct virtq_chain){.iov = iov,
+	                            .nread = !write,
+	                            .nwrite = write != 0,
+	                            .read_bytes = write ? 0 : b->len,
+	                            .write_bytes = write ? b->len : 0,
+	                            .id = (uint16_t)b->id};
+}
+
+/* The quick way: buffers are taken, and given or put back, before anything else is done; but logging may begin. */
+static void buffers(struct fuzz *f)
+{
+	struct virtq_buffer b[2 * BURST];
+	uint32_t written[2 * BURST], max = take8(&f->in) % (2 * BURST + 1), n, given, much;
+	int write = take8(&f->in) & 1;
+	struct virtq_dev *vq = &f->ring.dev;
+	struct virtq_chain c;
+	struct virtq_iov iov;
+
+	n = virtq_dev_take(vq, b, max, write);
+	HOLDS(n <= max && (n == 0 || f->bus == NULL));
+	if (n == 0)
+		return;
+	HOLDS(virtq_dev_inflight(vq) == f->nout + n);
+	for (uint32_t i = 0; i < n; i++) {
+		c = buffer_chain(&b[i], write, &iov);
+		HOLDS(b[i].id < f->ring.size);
+		for (uint32_t k = 0; k < f->nout; k++)
+			HOLDS(f->out[k].chain.id != b[i].id);
+		for (uint32_t k = 0; k < i; k++)
+			HOLDS(b[k].id != b[i].id);
+		touch(f, &c);
+		written[i] = take16(&f->in) % (b[i].len + 1);
+	}
+	if (take8(&f->in) & 1)
+		change_log(f);
+	given = take8(&f->in) % (n + 1);
+	much = b[0].len + 1;
+	HOLDS(!write || virtq_dev_give(vq, b, &much, 1, 1) == VIRTQ_EINVAL);
+	HOLDS(virtq_dev_give(vq, b, written, given, write) == 0);
+	for (uint32_t i = 0; i < given; i++) {
+		c = buffer_chain(&b[i], write, &iov);
+		expect_logged(f, &c);
+		HOLDS(virtq_dev_give(vq, &b[i], &written[i], 1, write) == VIRTQ_EINVAL);
+	}
+	HOLDS(virtq_dev_untake(vq, b + given, n - given) == 0);
+	HOLDS(virtq_dev_inflight(vq) == f->nout);
+	f->last = 0;
+}
+
 static void forget(struct fuzz *f, uint32_t at)
 {
 	free(f->out[at].pieces);
@@ -434,7 +488,9 @@ static void rare(struct fuzz *f)
 
 static int step(struct fuzz *f)
 {
-	switch (take8(&f->in) % 16) {
+	uint8_t op = take8(&f->in);
+
+	switch (op % 16) {
 	case 0:
 		fuzz_any_desc(&f->in, &f->ring);
 		break;
@@ -453,8 +509,13 @@ static int step(struct fuzz *f)
 		fuzz_driver_fields(&f->in, &f->ring);
 		break;
 	case 7:
-	case 8:
 		pop(f);
+		break;
+	case 8:
+		if (op < 128)
+			pop(f);
+		else
+			buffers(f);
 		break;
 	case 9:
 		push(f);

@@ -3,7 +3,7 @@
  * Loads what comes as a saved state. The first byte says how: bit 0, with checksums made right, so that the meaning is
  * tried and not only the seal; bit 1, with a device that is in use already; bit 2, a state that a running device was
  * saved as, with some bytes changed, and the rings it belongs to: then its driver goes on with them. What is refused
- * changes nothing; what is taken saves as the same state, and runs.
+ * changes nothing; what is taken saves as the same state, and runs. Bit 7, a network device's (state_load_net.c).
  */
 #include <string.h>
 
@@ -11,11 +11,10 @@
 #include <virtq/virtq.h>
 
 #include "echo.h"
-#include "fuzz.h"
-#include "state_buffer.h"
+#include "state_load.h"
 #include "state_reseal.h"
 
-enum { RAM = 65536, GPA = 0x40000000, QUEUES = 2 };
+enum { RAM = STATE_RAM, GPA = STATE_GPA, QUEUES = 2 };
 
 static void *env_alloc(void *ctx, size_t bytes)
 {
@@ -30,7 +29,7 @@ static void env_release(void *ctx, void *p, size_t bytes)
 	free(p);
 }
 
-static struct state_buffer input;
+struct state_buffer state_input;
 static struct state_buffer before;
 static struct state_buffer after;
 
@@ -60,13 +59,13 @@ static void save(struct vdev *v, struct state_buffer *b)
 	HOLDS(vdev_function_save(vdev_function(v), state_buffer_init(b)) == 0);
 }
 
-static void load(struct vdev *v)
+void state_load(struct vdev *v)
 {
 	int rc;
 
 	HOLDS(vdev_function_quiesce(vdev_function(v)) == 0);
 	save(v, &before);
-	rc = vdev_function_load(vdev_function(v), &input.stream);
+	rc = vdev_function_load(vdev_function(v), &state_input.stream);
 	if (rc < 0) {
 		save(v, &after);
 		expect_same(&before, &after);
@@ -84,7 +83,14 @@ static void load(struct vdev *v)
 
 /* --- a state that was saved, and its driver ------------------------------------------------------ */
 
-enum { HOW_MADE = 4, HOW_PACKED = 8, HOW_IN_ORDER = 16, HOW_EVENT_IDX = 32, HOW_QUIET = 64 };
+enum {
+	HOW_MADE = 4,
+	HOW_PACKED = 8,
+	HOW_IN_ORDER = 16,
+	HOW_EVENT_IDX = 32,
+	HOW_QUIET = 64,
+	HOW_NET = 128
+};
 
 struct source {
 	struct input in;
@@ -155,9 +161,9 @@ static void source_make(struct source *s, const struct vdev_env *env, uint8_t ho
 	HOLDS(vdev_function_quiesce(fn) == 0);
 	if (how & HOW_QUIET) /* there is something to do as soon as it goes on */
 		offer(s, s->echo.v);
-	HOLDS(vdev_function_save(fn, state_buffer_init(&input)) == 0);
+	HOLDS(vdev_function_save(fn, state_buffer_init(&state_input)) == 0);
 	for (changes = take8(&s->in) % 8; changes > 0; changes--)
-		input.bytes[take16(&s->in) % input.len] = take8(&s->in);
+		state_input.bytes[take16(&s->in) % state_input.len] = take8(&s->in);
 }
 
 /* Its driver goes on with the device that the state was loaded into. */
@@ -207,13 +213,13 @@ static void made(const uint8_t *data, size_t size, const struct vdev_env *env,
 	memset(region->host, 0, RAM);
 	source_make(&s, env, data[0], region->host);
 	if (data[0] & 1)
-		state_reseal(input.bytes, input.len);
+		state_reseal(state_input.bytes, state_input.len);
 	HOLDS(vdev_function_quiesce(vdev_function(v)) == 0);
-	if (vdev_function_load(vdev_function(v), &input.stream) == 0)
+	if (vdev_function_load(vdev_function(v), &state_input.stream) == 0)
 		go_on(&s, v, region->host);
 	/* And once more as any other state, whatever the rings hold now. */
-	input.pos = 0;
-	load(v);
+	state_input.pos = 0;
+	state_load(v);
 	vdev_loopback_free(s.l);
 	HOLDS(vdev_free(s.echo.v) == 0);
 }
@@ -221,13 +227,13 @@ static void made(const uint8_t *data, size_t size, const struct vdev_env *env,
 /* Rings full of what the state itself is made of. */
 static void fill(uint8_t *ram, size_t bytes)
 {
-	size_t n = input.len < bytes ? input.len : bytes;
+	size_t n = state_input.len < bytes ? state_input.len : bytes;
 
 	if (n == 0) {
 		memset(ram, 0, bytes);
 		return;
 	}
-	memcpy(ram, input.bytes, n);
+	memcpy(ram, state_input.bytes, n);
 	for (size_t part; n < bytes; n += part) {
 		part = n < bytes - n ? n : bytes - n; /* n is a multiple of the input's length here */
 		memcpy(ram + n, ram, part);
@@ -241,16 +247,21 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct virtq_mem mem;
 	struct echo echo;
 
-	if (size < 1 || size > sizeof(input.bytes))
+	if (size < 1 || size > sizeof(state_input.bytes))
 		return 0;
-	state_buffer_init(&input);
-	input.len = size - 1;
-	memcpy(input.bytes, data + 1, input.len);
+	state_buffer_init(&state_input);
+	state_input.len = size - 1;
+	memcpy(state_input.bytes, data + 1, state_input.len);
 	if (data[0] & 1)
-		state_reseal(input.bytes, input.len);
+		state_reseal(state_input.bytes, state_input.len);
 	region.host = malloc(RAM);
 	HOLDS(region.host != NULL);
 	fill(region.host, RAM);
+	if (data[0] & HOW_NET) {
+		state_load_net(data, size, &env, &region);
+		free(region.host);
+		return 0;
+	}
 	HOLDS(virtq_mem_init(&mem, &region, 1) == 0);
 	HOLDS(echo_new(&echo, &env, QUEUES, 64) == 0);
 	HOLDS(vdev_function_set_mem(vdev_function(echo.v), &mem) == 0);
@@ -259,7 +270,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (data[0] & HOW_MADE)
 		made(data, size, &env, &region, &echo);
 	else
-		load(echo.v);
+		state_load(echo.v);
 	HOLDS(vdev_free(echo.v) == 0);
 	HOLDS(echo.queue_starts == echo.queue_ends);
 	free(region.host);
