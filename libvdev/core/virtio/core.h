@@ -300,12 +300,20 @@ int core_load(struct vdev_function *fn, struct vdev_reader *r, uint32_t version,
 /* Account for n requests that ended. */
 static inline void queue_counted(struct vdev_queue *q, uint32_t n, const struct vdev_done *sum)
 {
-	count(&q->n.bursts, 1);
 	count(&q->n.requests, n);
 	count(&q->n.read_bytes, sum->read_bytes);
 	count(&q->n.written_bytes, sum->written_bytes);
 	if (unlikely(sum->error != 0))
 		count(&q->n.errors, sum->error);
+}
+
+/* There is work: no more notifications are needed until the queue is armed again. */
+static inline void queue_disarm(struct vdev_queue *q)
+{
+	if (unlikely(q->armed)) {
+		q->armed = 0;
+		virtq_dev_disarm(&q->vq);
+	}
 }
 
 static inline void core_log(const struct vdev *v, int level, int error, int queue, int head,

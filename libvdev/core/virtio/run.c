@@ -105,13 +105,9 @@ void vdev_queue_complete_burst(struct vdev_queue *q, const struct virtq_chain *c
 {
 	uint32_t i = q->ndone;
 
-	count(&q->n.requests, n);
-	count(&q->n.read_bytes, sum->read_bytes);
-	count(&q->n.written_bytes, sum->written_bytes);
+	queue_counted(q, n, sum);
 	if (unlikely(sum->discarded_bytes != 0))
 		count(&q->n.discarded_bytes, sum->discarded_bytes);
-	if (unlikely(sum->error != 0))
-		count(&q->n.errors, sum->error);
 	if (likely(chains == &q->chains[i] && i <= q->nburst && n <= q->nburst - i)) {
 		memcpy(&q->written[i], written, n * sizeof(*written));
 		q->ndone = i + n;
@@ -144,23 +140,7 @@ static rare void refuse(struct vdev_queue *q, uint32_t taken, uint32_t n)
 	if (taken >= n)
 		return;
 	q->stalled = 1;
-	if (virtq_dev_unpop(&q->vq, &q->chains[taken], n - taken) == 0)
-		return;
-	/* A queue that broke meanwhile takes nothing back: these are over. */
-	for (uint32_t i = taken; i < n; i++)
-		if (virtq_dev_release(&q->vq, &q->chains[i], 1) < 0)
-			core_log(q->v, VDEV_LOG_ERROR, VIRTQ_EINVAL, (int)q->index, q->chains[i].id, 0,
-			         "the model refused a chain that it completed");
-	virtq_dev_break(&q->vq, q->chains[taken].id);
-	queue_broke(q, "chains can't be given back");
-}
-
-static inline void disarm(struct vdev_queue *q)
-{
-	if (q->armed) {
-		q->armed = 0;
-		virtq_dev_disarm(&q->vq);
-	}
+	vdev_queue_put_back(q, &q->chains[taken], n - taken);
 }
 
 /* One burst of buffers. */
@@ -169,8 +149,9 @@ static int burst_buffers(struct vdev_queue *q, uint32_t n)
 	struct vdev_done sum = {0};
 	uint32_t taken;
 
-	disarm(q);
+	queue_disarm(q);
 	taken = q->ops->process_buffers(q->model, q, q->buffers, n, &sum);
+	count(&q->n.bursts, 1);
 	queue_counted(q, taken, &sum);
 	if (unlikely(taken < n)) {
 		q->stalled = 1;
@@ -209,7 +190,7 @@ static int burst(struct vdev_queue *q)
 	}
 	if (n == 0)
 		return 0;
-	disarm(q);
+	queue_disarm(q);
 	count(&q->n.bursts, 1);
 	q->nburst = (uint32_t)n;
 	taken = q->ops->process(q->model, q, q->chains, (uint32_t)n);

@@ -64,16 +64,14 @@ int vdev_queue_take(struct vdev_queue *q, struct virtq_chain *chains, uint32_t m
 		if (n <= 0)
 			return n;
 	}
-	if (unlikely(q->armed)) {
-		q->armed = 0;
-		virtq_dev_disarm(&q->vq);
-	}
+	queue_disarm(q);
 	return n;
 }
 
 void vdev_queue_give(struct vdev_queue *q, const struct virtq_chain *chains,
                      const uint32_t *written, uint32_t n, const struct vdev_done *sum)
 {
+	count(&q->n.bursts, 1);
 	queue_counted(q, n, sum);
 	if (unlikely(virtq_dev_push(&q->vq, chains, written, n) == VIRTQ_EINVAL))
 		core_log(q->v, VDEV_LOG_ERROR, VIRTQ_EINVAL, (int)q->index, chains->id, n,
@@ -101,16 +99,15 @@ uint32_t vdev_queue_take_buffers(struct vdev_queue *q, struct virtq_buffer *buff
 	if (unlikely(!queue_may_serve(q)))
 		return 0;
 	n = virtq_dev_take(&q->vq, buffers, max, 1);
-	if (unlikely(q->armed) && n != 0) {
-		q->armed = 0;
-		virtq_dev_disarm(&q->vq);
-	}
+	if (n != 0)
+		queue_disarm(q);
 	return n;
 }
 
 void vdev_queue_give_buffers(struct vdev_queue *q, const struct virtq_buffer *buffers,
                              const uint32_t *written, uint32_t n, const struct vdev_done *sum)
 {
+	count(&q->n.bursts, 1);
 	queue_counted(q, n, sum);
 	if (unlikely(virtq_dev_give(&q->vq, buffers, written, n, 1) < 0))
 		core_log(q->v, VDEV_LOG_ERROR, VIRTQ_EINVAL, (int)q->index, -1, n,
