@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The command line of vhost-user-net. */
-#include <errno.h>
 #include <getopt.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "command_line.h"
 #include "net_options.h"
 
 enum {
@@ -57,27 +56,7 @@ static const char usage[] =
 
 static int bad(const char *what, const char *value)
 {
-	fprintf(stderr, "vhost-user-net: %s: %s\n", what, value);
-	return 2;
-}
-
-/* A decimal number from least to most; *end is what follows it. */
-static int read_number(const char *s, char **end, uint64_t least, uint64_t most, uint64_t *out)
-{
-	unsigned long long n;
-
-	errno = 0;
-	n = strtoull(s, end, 10);
-	*out = n;
-	return *s < '0' || *s > '9' || errno != 0 || n < least || n > most ? -1 : 0;
-}
-
-/* The same, with nothing behind it. */
-static int read_whole(const char *s, uint64_t least, uint64_t most, uint64_t *out)
-{
-	char *end;
-
-	return read_number(s, &end, least, most, out) < 0 || *end != '\0' ? -1 : 0;
+	return command_line_bad("vhost-user-net", what, value);
 }
 
 static int read_trunk(struct net_spec *spec, const char *s)
@@ -207,8 +186,9 @@ static int read_socket(struct net_options *o, const char *s)
 	return 0;
 }
 
-static int read_option(struct net_options *o, int c, char **argv)
+static int take_option(void *options, int c)
 {
+	struct net_options *o = options;
 	uint64_t n = 0;
 	int rc = 0;
 
@@ -243,14 +223,8 @@ static int read_option(struct net_options *o, int c, char **argv)
 		rc = read_whole(optarg, 0, 1000, &n);
 		o->spin_us = (uint32_t)n;
 		return rc < 0 ? bad("not a time from 0 to 1000 microseconds", optarg) : 0;
-	case 'h':
-		fputs(usage, stdout);
-		return 1;
-	case ':':
-		return bad("option without its value", argv[optind - 1]);
-	default:
-		return bad("unknown option", argv[optind - 1]);
 	}
+	return 0;
 }
 
 const struct net_spec *net_options_net(const struct net_options *o, unsigned socket)
@@ -292,15 +266,13 @@ int net_options_read(struct net_options *o, int argc, char **argv)
 	                                      {"spin", required_argument, NULL, 'u'},
 	                                      {"help", no_argument, NULL, 'h'},
 	                                      {NULL, 0, NULL, 0}};
-	int c, rc;
+	static const struct command_line line = {
+		.program = "vhost-user-net", .usage = usage, .known = known, .take = take_option};
+	int rc;
 
 	*o = (struct net_options){.pairs = 1, .spin_us = SPIN_US};
-	while ((c = getopt_long(argc, argv, ":", known, NULL)) != -1) {
-		rc = read_option(o, c, argv);
-		if (rc != 0)
-			return rc;
-	}
-	if (optind < argc)
-		return bad("unknown argument", argv[optind]);
+	rc = command_line_read(&line, o, argc, argv);
+	if (rc != 0)
+		return rc;
 	return check(o);
 }

@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The command line of vhost-user-blk. */
-#include <errno.h>
 #include <getopt.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "command_line.h"
 #include "options.h"
 
 enum { SPIN_US = 50 };
@@ -35,8 +33,7 @@ static const char usage[] =
 
 static int bad(const char *what, const char *value)
 {
-	fprintf(stderr, "vhost-user-blk: %s: %s\n", what, value);
-	return 2;
+	return command_line_bad("vhost-user-blk", what, value);
 }
 
 static int read_size(const char *s, uint64_t *out)
@@ -44,11 +41,9 @@ static int read_size(const char *s, uint64_t *out)
 	static const char units[] = "KMGT";
 	const char *unit;
 	char *end;
-	unsigned long long n;
+	uint64_t n;
 
-	errno = 0;
-	n = strtoull(s, &end, 10);
-	if (errno != 0 || end == s || *s < '0' || *s > '9')
+	if (read_number(s, &end, 0, UINT64_MAX, &n) < 0)
 		return -1;
 	unit = *end == '\0' ? NULL : strchr(units, *end);
 	if (unit != NULL) {
@@ -114,10 +109,9 @@ static int read_disk(struct options *o, const char *s)
 
 static int read_queues(struct options *o, const char *s)
 {
-	char *end;
-	unsigned long n = strtoul(s, &end, 10);
+	uint64_t n;
 
-	if (*s < '0' || *s > '9' || *end != '\0' || n < 1 || n > 64)
+	if (read_whole(s, 1, 64, &n) < 0)
 		return bad("not a number of queues from 1 to 64", s);
 	o->queues = (unsigned)n;
 	return 0;
@@ -125,17 +119,18 @@ static int read_queues(struct options *o, const char *s)
 
 static int read_spin(struct options *o, const char *s)
 {
-	char *end;
-	unsigned long n = strtoul(s, &end, 10);
+	uint64_t n;
 
-	if (*s < '0' || *s > '9' || *end != '\0' || n > 1000)
+	if (read_whole(s, 0, 1000, &n) < 0)
 		return bad("not a time from 0 to 1000 microseconds", s);
 	o->spin_us = (uint32_t)n;
 	return 0;
 }
 
-static int read_option(struct options *o, int c, char **argv)
+static int take_option(void *options, int c)
 {
+	struct options *o = options;
+
 	switch (c) {
 	case 's':
 		o->socket = optarg;
@@ -155,14 +150,8 @@ static int read_option(struct options *o, int c, char **argv)
 		return 0;
 	case 'u':
 		return read_spin(o, optarg);
-	case 'h':
-		fputs(usage, stdout);
-		return 1;
-	case ':':
-		return bad("option without its value", argv[optind - 1]);
-	default:
-		return bad("unknown option", argv[optind - 1]);
 	}
+	return 0;
 }
 
 int options_read(struct options *o, int argc, char **argv)
@@ -176,16 +165,14 @@ int options_read(struct options *o, int argc, char **argv)
 	                                      {"wait", no_argument, NULL, 'w'},
 	                                      {"help", no_argument, NULL, 'h'},
 	                                      {NULL, 0, NULL, 0}};
-	int c, rc;
+	static const struct command_line line = {
+		.program = "vhost-user-blk", .usage = usage, .known = known, .take = take_option};
+	int rc;
 
 	*o = (struct options){.queues = 1, .spin_us = SPIN_US};
-	while ((c = getopt_long(argc, argv, ":", known, NULL)) != -1) {
-		rc = read_option(o, c, argv);
-		if (rc != 0)
-			return rc;
-	}
-	if (optind < argc)
-		return bad("unknown argument", argv[optind]);
+	rc = command_line_read(&line, o, argc, argv);
+	if (rc != 0)
+		return rc;
 	if (o->socket == NULL)
 		return bad("missing option", "--socket");
 	if (o->disk == DISK_NONE)
