@@ -207,46 +207,62 @@ new_image()
 	truncate -s "${2:-$it_image_mib}M" "$1"
 }
 
-listens_or_died()	# SOCKET PID
+listen_or_died()	# PID SOCKET...
 {
-	[ -S "$1" ] || is_gone "$2"
-}
-
-# daemon_start NAME ARGUMENT...: our daemon on NAME.sock in the working directory; sets daemon_pid
-daemon_start()
-{
-	daemon_name=$1
+	local pid=$1 socket
 	shift
 
-	"$it_blk" --socket "$PWD/$daemon_name.sock" "$@" \
-		> "$daemon_name.out" 2> "$daemon_name.err" < /dev/null &
+	is_gone "$pid" && return
+	for socket in "$@"; do
+		[ -S "$socket" ] || return 1
+	done
+}
+
+# daemon_run COMMAND...: one of our daemons as daemon_name in the working directory, until all that
+# is named by --socket is there; sets daemon_pid
+daemon_run()
+{
+	local word after='' sockets=()
+
+	for word in "$@"; do
+		[ "$after" != --socket ] || sockets+=("$word")
+		after=$word
+	done
+	"$@" > "$daemon_name.out" 2> "$daemon_name.err" < /dev/null &
 	daemon_pid=$!
 	it_pids+=("$daemon_pid")
-	until_true 10 listens_or_died "$daemon_name.sock" "$daemon_pid" ||
-		die "the daemon makes no socket"
+	until_true 20 listen_or_died "$daemon_pid" "${sockets[@]}" || die "the daemon makes no socket"
 	if is_gone "$daemon_pid"; then
 		die "the daemon ended early: $(cat "$daemon_name.err")"
 	fi
 }
 
-# daemon_stop: end it as a user does, and take its counters (stat_of)
+# daemon_start NAME ARGUMENT...: our disk daemon on NAME.sock
+daemon_start()
+{
+	daemon_name=$1
+	shift
+	daemon_run "$it_blk" --socket "$PWD/$daemon_name.sock" "$@"
+}
+
+# daemon_stop: end a daemon as a user does, and take its counters (stat_of)
 daemon_stop()
 {
 	local status
 
 	kill -TERM "$daemon_pid" || die "the daemon is gone before its time: $(cat "$daemon_name.err")"
-	until_true 10 is_gone "$daemon_pid" || die "the daemon does not end after SIGTERM"
+	until_true 20 is_gone "$daemon_pid" || die "the daemon does not end after SIGTERM"
 	wait "$daemon_pid"
 	status=$?
 	[ $status -eq 0 ] || die "the daemon ended with status $status: $(cat "$daemon_name.err")"
-	grep '^{.*}$' "$daemon_name.out" | tail -n 1 > "$daemon_name.json"
+	grep '^{.*}$' "$daemon_name.out" > "$daemon_name.json"
 	[ -s "$daemon_name.json" ] || die "the daemon printed no counters"
 }
 
 # stat_of KEY: a value from the counters of the daemon that was stopped last
 stat_of()
 {
-	sed -n 's/.*"'"$1"'": *"\{0,1\}\([^",}]*\).*/\1/p' "$daemon_name.json"
+	tail -n 1 "$daemon_name.json" | sed -n 's/.*"'"$1"'": *"\{0,1\}\([^",}]*\).*/\1/p'
 }
 
 # stat_least KEY N

@@ -18,50 +18,18 @@ need_net()
 
 # --- our daemon --------------------------------------------------------------------------------
 
-all_listen_or_died()	# PID SOCKET...
-{
-	local pid=$1 socket
-	shift
-
-	is_gone "$pid" && return
-	for socket in "$@"; do
-		[ -S "$socket" ] || return 1
-	done
-}
-
-# net_start NAME ARGUMENT...: our daemon in the working directory; sets daemon_pid
+# net_start NAME ARGUMENT...: our network daemon
 net_start()
 {
-	local word after='' sockets=()
-
 	daemon_name=$1
 	shift
-	for word in "$@"; do
-		[ "$after" != --socket ] || sockets+=("$word")
-		after=$word
-	done
-	"${it_wrap[@]}" "$it_net" "$@" > "$daemon_name.out" 2> "$daemon_name.err" < /dev/null &
-	daemon_pid=$!
-	it_pids+=("$daemon_pid")
-	until_true 20 all_listen_or_died "$daemon_pid" "${sockets[@]}" ||
-		die "the daemon makes no socket"
-	if is_gone "$daemon_pid"; then
-		die "the daemon ended early: $(cat "$daemon_name.err")"
-	fi
+	daemon_run "${it_wrap[@]}" "$it_net" "$@"
 }
 
 # net_stop: end it as a user does, and take its counters (net_stat)
 net_stop()
 {
-	local status
-
-	kill -TERM "$daemon_pid" || die "the daemon is gone before its time: $(cat "$daemon_name.err")"
-	until_true 20 is_gone "$daemon_pid" || die "the daemon does not end after SIGTERM"
-	wait "$daemon_pid"
-	status=$?
-	[ $status -eq 0 ] || die "the daemon ended with status $status: $(cat "$daemon_name.err")"
-	grep '^{.*}$' "$daemon_name.out" > "$daemon_name.json"
-	[ -s "$daemon_name.json" ] || die "the daemon printed no counters"
+	daemon_stop
 }
 
 # net_stat SOCKET KEY: a value from the last line of counters of this socket (its file's name)

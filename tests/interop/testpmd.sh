@@ -53,7 +53,7 @@ pmd_back()
 	shift 4
 
 	pmd_start "$name" "$core" "net_vhost0,iface=$socket,queues=$pairs" "$pairs" "$@"
-	until_true 20 listens_or_died "$socket" "${pmd_pids[$name]}" || die "testpmd makes no socket"
+	until_true 20 listen_or_died "${pmd_pids[$name]}" "$socket" || die "testpmd makes no socket"
 }
 
 # pmd_tell NAME COMMAND
