@@ -3,17 +3,6 @@
 
 #include <string.h>
 
-static void put16(uint8_t *p, uint32_t v)
-{
-	p[0] = (uint8_t)(v >> 8);
-	p[1] = (uint8_t)v;
-}
-
-static uint32_t get16(const uint8_t *p)
-{
-	return (uint32_t)p[0] << 8 | p[1];
-}
-
 uint16_t packet_sum(const uint8_t *p, uint32_t len, uint32_t sum)
 {
 	for (uint32_t i = 0; i < len; i++) {
@@ -98,7 +87,7 @@ static uint32_t put_ip4(uint8_t *p, unsigned ext, unsigned proto, uint16_t id, s
 
 	memset(p, 0, 20);
 	p[1] = 2;
-	put16(p + 4, id);
+	packet_put16(p + 4, id);
 	p[8] = 64;
 	p[9] = (uint8_t)proto;
 	for (unsigned i = 0; i < 8; i++)
@@ -123,12 +112,12 @@ static uint32_t put_ip(uint8_t *p, unsigned version, unsigned ext, unsigned prot
 static void end_ip(uint8_t *p, uint32_t bytes)
 {
 	if (p[0] >> 4 == 6) {
-		put16(p + 4, bytes - 40);
+		packet_put16(p + 4, bytes - 40);
 		return;
 	}
-	put16(p + 2, bytes);
-	put16(p + 10, 0);
-	put16(p + 10, (uint16_t)~packet_sum(p, (p[0] & 15u) * 4, 0));
+	packet_put16(p + 2, bytes);
+	packet_put16(p + 10, 0);
+	packet_put16(p + 10, (uint16_t)~packet_sum(p, (p[0] & 15u) * 4, 0));
 }
 
 static uint32_t put_eth(uint8_t *p, unsigned tags, unsigned version)
@@ -138,10 +127,10 @@ static uint32_t put_eth(uint8_t *p, unsigned tags, unsigned version)
 
 	memcpy(p, macs, 12);
 	for (; tags > 0; tags--, at += 4) {
-		put16(p + at, tags == 2 ? 0x88a8 : 0x8100);
-		put16(p + at + 2, 100 + tags);
+		packet_put16(p + at, tags == 2 ? 0x88a8 : 0x8100);
+		packet_put16(p + at + 2, 100 + tags);
 	}
-	put16(p + at, version == 4 ? 0x0800 : 0x86dd);
+	packet_put16(p + at, version == 4 ? 0x0800 : 0x86dd);
 	return at + 2;
 }
 
@@ -150,17 +139,17 @@ static uint32_t put_transport(uint8_t *p, const struct packet_spec *s)
 	uint32_t bytes = s->tcp ? ((s->ext & PACKET_TCP_OPTIONS) != 0 ? 32 : 20) : 8;
 
 	memset(p, 0, bytes);
-	put16(p, 1234);
-	put16(p + 2, 80);
+	packet_put16(p, 1234);
+	packet_put16(p + 2, 80);
 	if (!s->tcp) {
-		put16(p + 4, 8 + s->payload);
+		packet_put16(p + 4, 8 + s->payload);
 		return 8;
 	}
-	put16(p + 4, s->seq >> 16);
-	put16(p + 6, s->seq & 0xffff);
+	packet_put16(p + 4, s->seq >> 16);
+	packet_put16(p + 6, s->seq & 0xffff);
 	p[12] = (uint8_t)(bytes / 4 << 4);
 	p[13] = s->tcp_flags;
-	put16(p + 14, 8192);
+	packet_put16(p + 14, 8192);
 	memset(p + 20, 1, bytes - 20);
 	return bytes;
 }
@@ -170,11 +159,11 @@ static void end_transport(uint8_t *p, uint32_t len, unsigned at, uint16_t begun,
 {
 	uint16_t sum;
 
-	put16(p + at, begun);
+	packet_put16(p + at, begun);
 	if (partial)
 		return;
 	sum = (uint16_t)~packet_sum(p, len, 0);
-	put16(p + at, sum != 0 ? sum : 0xffff);
+	packet_put16(p + at, sum != 0 ? sum : 0xffff);
 }
 
 static uint32_t put_outer(struct packet *p, const struct packet_spec *s, struct addresses *a)
@@ -185,8 +174,8 @@ static uint32_t put_outer(struct packet *p, const struct packet_spec *s, struct 
 	at += put_ip(p->b + at, s->outer, 0, 17, (uint16_t)(s->id + 77), a);
 	p->outer_th = at;
 	memset(p->b + at, 0, 16);
-	put16(p->b + at, 40000);
-	put16(p->b + at + 2, 4789);
+	packet_put16(p->b + at, 40000);
+	packet_put16(p->b + at + 2, 4789);
 	p->b[at + 8] = 8;
 	return at + 16;
 }
@@ -220,11 +209,11 @@ void packet_make(struct packet *p, const struct packet_spec *s)
 	p->offload.gso_size = s->gso != 0 ? s->gso_size : 0;
 	if (s->outer == 0)
 		return;
-	put16(p->b + p->outer_th + 4, p->len - p->outer_th);
+	packet_put16(p->b + p->outer_th + 4, p->len - p->outer_th);
 	end_ip(p->b + p->outer_nh, p->len - p->outer_nh);
 	if (s->outer_sum)
-		put16(p->b + p->outer_th + 6,
-		      pseudo(outer.src, outer.dst, s->outer == 4 ? 4 : 16, 17, p->len - p->outer_th));
+		packet_put16(p->b + p->outer_th + 6, pseudo(outer.src, outer.dst, s->outer == 4 ? 4 : 16,
+		                                            17, p->len - p->outer_th));
 	if (s->gso == 0)
 		return;
 	p->offload.gso_type |= s->outer == 4 ? VDEV_NET_GSO_TUNNEL_V4 : VDEV_NET_GSO_TUNNEL_V6;
@@ -318,14 +307,14 @@ static const char *wrong_transport(const uint8_t *p, uint32_t len, const struct 
 {
 	const char *inner;
 
-	if (proto == 17 && get16(p + 4) != len)
+	if (proto == 17 && packet_get16(p + 4) != len)
 		return "UDP length";
-	if (proto == 17 && get16(p + 6) == 0 && get16(p + 2) != 4789)
+	if (proto == 17 && packet_get16(p + 6) == 0 && packet_get16(p + 2) != 4789)
 		return "no UDP checksum";
-	if ((proto == 6 || get16(p + 6) != 0) &&
+	if ((proto == 6 || packet_get16(p + 6) != 0) &&
 	    packet_sum(p, len, pseudo(a->src, a->dst, addr, proto, len)) != 0xffff)
 		return proto == 6 ? "TCP checksum" : "UDP checksum";
-	if (proto != 17 || get16(p + 2) != 4789)
+	if (proto != 17 || packet_get16(p + 2) != 4789)
 		return NULL;
 	inner = wrong_ip(p + 30, len - 30);
 	return inner;
@@ -339,11 +328,11 @@ static const char *wrong_ip(const uint8_t *p, uint32_t len)
 
 	if (p[0] >> 4 == 4) {
 		th = (p[0] & 15u) * 4;
-		if (get16(p + 2) != len)
+		if (packet_get16(p + 2) != len)
 			return "IPv4 length";
 		if (packet_sum(p, th, 0) != 0xffff)
 			return "IPv4 checksum";
-		if ((get16(p + 6) & 0x3fff) != 0)
+		if ((packet_get16(p + 6) & 0x3fff) != 0)
 			return NULL;
 		proto = p[9];
 		a.src = p + 12;
@@ -352,7 +341,7 @@ static const char *wrong_ip(const uint8_t *p, uint32_t len)
 	}
 	if (p[0] >> 4 != 6)
 		return "IP version";
-	if (get16(p + 4) != len - 40)
+	if (packet_get16(p + 4) != len - 40)
 		return "IPv6 length";
 	th = walk6(p, &a, &proto);
 	return th == 0 ? NULL : wrong_transport(p + th, len - th, &a, 16, proto);
@@ -367,9 +356,9 @@ const char *packet_wrong(uint8_t *b, uint32_t len, const struct vdev_net_offload
 	if (o->flags != 0) {
 		uint16_t sum = (uint16_t)~packet_sum(b + o->csum_start, len - o->csum_start, 0);
 
-		put16(b + o->csum_start + o->csum_offset, sum != 0 ? sum : 0xffff);
+		packet_put16(b + o->csum_start + o->csum_offset, sum != 0 ? sum : 0xffff);
 	}
-	while (get16(b + nh) == 0x8100 || get16(b + nh) == 0x88a8)
+	while (packet_get16(b + nh) == 0x8100 || packet_get16(b + nh) == 0x88a8)
 		nh += 4;
 	return wrong_ip(b + nh + 2, len - nh - 2);
 }

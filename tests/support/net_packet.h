@@ -55,6 +55,19 @@ void packet_pieces(const uint8_t *bytes, uint32_t len, struct virtq_iov *iov, ui
 /* All bytes of a frame; room for VDEV_NET_MAX_FRAME. Returns how many. */
 uint32_t packet_flatten(const struct vdev_frame *f, uint8_t *to);
 
+/* A number as headers have it. @{ */
+static inline void packet_put16(uint8_t *p, uint32_t v)
+{
+	p[0] = (uint8_t)(v >> 8);
+	p[1] = (uint8_t)v;
+}
+
+static inline uint32_t packet_get16(const uint8_t *p)
+{
+	return (uint32_t)p[0] << 8 | p[1];
+}
+/* @} */
+
 /* Plain checksum of bytes that a sum is carried into. */
 uint16_t packet_sum(const uint8_t *p, uint32_t len, uint32_t sum);
 /*

@@ -5,6 +5,7 @@
 #include "check_main.h"
 #include "clause.h"
 #include "net_fixture.h"
+#include "net_packet.h"
 
 enum { HDR = 12, NUM_BUFFERS = 10 };
 
@@ -320,15 +321,6 @@ START_TEST(headers)
 }
 END_TEST
 
-static uint32_t sum16(const uint8_t *p, uint32_t len, uint32_t sum)
-{
-	for (uint32_t i = 0; i < len; i++)
-		sum += (uint32_t)p[i] << (i % 2 == 0 ? 8 : 0);
-	while (sum >> 16)
-		sum = (sum & 0xffff) + (sum >> 16);
-	return sum;
-}
-
 /* A TCP/IPv4 frame as a driver with TSO leaves it: the sum of the pseudo header in the place of the checksum. */
 static void tcp_frame(uint8_t *p, uint32_t payload)
 {
@@ -336,25 +328,19 @@ static void tcp_frame(uint8_t *p, uint32_t payload)
 	                                 0x45, 0, 0,  0, 0,    1,    0, 0,  64,   6, 0, 0, 10, 0,
 	                                 0,    1, 10, 0, 0,    2,    0, 80, 0x30, 0, 0, 0, 0,  1,
 	                                 0,    0, 0,  0, 0x50, 0x18, 1, 0,  0,    0, 0, 0};
-	uint32_t ip = 40 + payload, sum;
 
 	memcpy(p, head, sizeof(head));
 	fill(p + 54, payload, 3);
-	p[16] = (uint8_t)(ip >> 8);
-	p[17] = (uint8_t)ip;
-	sum = ~sum16(p + 14, 20, 0);
-	p[24] = (uint8_t)(sum >> 8);
-	p[25] = (uint8_t)sum;
-	sum = sum16(p + 26, 8, 6 + 20 + payload);
-	p[50] = (uint8_t)(sum >> 8);
-	p[51] = (uint8_t)sum;
+	packet_put16(p + 16, 40 + payload);
+	packet_put16(p + 24, (uint16_t)~packet_sum(p + 14, 20, 0));
+	packet_put16(p + 50, packet_sum(p + 26, 8, 6 + 20 + payload));
 }
 
 static void tcp_right(const uint8_t *p, uint32_t len)
 {
-	ck_assert_uint_eq((uint32_t)(p[16] << 8 | p[17]), len - 14);
-	ck_assert_uint_eq(sum16(p + 14, 20, 0), 0xffff);
-	ck_assert_uint_eq(sum16(p + 34, len - 34, sum16(p + 26, 8, 6 + len - 34)), 0xffff);
+	ck_assert_uint_eq(packet_get16(p + 16), len - 14);
+	ck_assert_uint_eq(packet_sum(p + 14, 20, 0), 0xffff);
+	ck_assert_uint_eq(packet_sum(p + 34, len - 34, packet_sum(p + 26, 8, 6 + len - 34)), 0xffff);
 }
 
 /* What the driver has not negotiated is done for it: sums filled in, segments made; and what it has, is left to it. */

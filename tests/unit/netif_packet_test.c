@@ -14,56 +14,9 @@
 
 #include <vdev/netif_packet.h>
 
+#include "net_datagram.h"
 #include "net_ns.h"
-
-#define HOST "10.9.0.1"
-#define OURS "10.9.0.2"
-
-static const uint8_t our_mac[6] = {2, 0, 0, 0, 0, 2};
-
-enum { IP = 14, UDP = 34, DATA = 42 };
-
-static void put16(uint8_t *p, uint32_t v)
-{
-	p[0] = (uint8_t)(v >> 8);
-	p[1] = (uint8_t)v;
-}
-
-static uint32_t ones_sum(const uint8_t *p, uint32_t len, uint32_t sum)
-{
-	for (uint32_t i = 0; i < len; i++)
-		sum += i % 2 ? p[i] : (uint32_t)p[i] << 8;
-	while (sum >> 16)
-		sum = (sum & 0xffff) + (sum >> 16);
-	return sum;
-}
-
-/* A datagram to port 9 of the host, its checksum left to be done. Returns its length. */
-static uint32_t datagram(uint8_t *f, const uint8_t *to, const void *data, uint32_t len)
-{
-	uint32_t udp = 8 + len;
-
-	memset(f, 0, DATA);
-	memcpy(f, to, 6);
-	memcpy(f + 6, our_mac, 6);
-	put16(f + 12, 0x0800);
-	f[IP] = 0x45;
-	put16(f + IP + 2, 20 + udp);
-	f[IP + 8] = 64;
-	f[IP + 9] = 17;
-	ck_assert_int_eq(inet_pton(AF_INET, OURS, f + IP + 12), 1);
-	ck_assert_int_eq(inet_pton(AF_INET, HOST, f + IP + 16), 1);
-	put16(f + IP + 10, ~ones_sum(f + IP, 20, 0));
-	put16(f + UDP, 4000);
-	put16(f + UDP + 2, 9);
-	put16(f + UDP + 4, udp);
-	put16(f + UDP + 6, ones_sum(f + IP + 12, 8, 17 + udp));
-	memcpy(f + DATA, data, len);
-	return DATA + len;
-}
-
-static const struct vdev_net_offload needs_csum = {
-	.flags = VDEV_NET_NEEDS_CSUM, .csum_start = UDP, .csum_offset = 6};
+#include "net_packet.h"
 
 static struct {
 	struct vdev_netif *netif;
@@ -265,9 +218,9 @@ START_TEST(tags_are_put_back)
 		bytes[i] = (uint8_t)i;
 	memcpy(bytes, our_mac, 6);
 	memcpy(bytes + 6, t.mac, 6);
-	put16(bytes + 12, 0x8100);
-	put16(bytes + 14, 0x6123);
-	put16(bytes + 16, 0x88b5);
+	packet_put16(bytes + 12, 0x8100);
+	packet_put16(bytes + 14, 0x6123);
+	packet_put16(bytes + 16, 0x88b5);
 	ck_assert_int_eq(sendto(s, bytes, sizeof(bytes), 0, (struct sockaddr *)&to, sizeof(to)), 100);
 	receive(&f, 1);
 	ck_assert_uint_eq(f.len, 100);

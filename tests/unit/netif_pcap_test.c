@@ -17,6 +17,8 @@
 #include <vdev/netif_pcap.h>
 #include <vdev/netif_simple.h>
 
+#include "net_packet.h"
+
 /* --- a reader of its own ------------------------------------------------------------ */
 
 enum { HEAD = 24, RECORD = 16, MAX_RECORDS = 4096 };
@@ -325,26 +327,6 @@ END_TEST
 
 /* --- offloads ------------------------------------------------------------------------------------ */
 
-static void put16(uint8_t *p, uint32_t v)
-{
-	p[0] = (uint8_t)(v >> 8);
-	p[1] = (uint8_t)v;
-}
-
-static uint32_t get16(const uint8_t *p)
-{
-	return (uint32_t)p[0] << 8 | p[1];
-}
-
-static uint32_t ones_sum(const uint8_t *p, uint32_t len, uint32_t sum)
-{
-	for (uint32_t i = 0; i < len; i++)
-		sum += i % 2 ? p[i] : (uint32_t)p[i] << 8;
-	while (sum >> 16)
-		sum = (sum & 0xffff) + (sum >> 16);
-	return sum;
-}
-
 /* A TCP frame whose checksum is left to be done, with the sum of the pseudo-header in its place. */
 static void tcp_frame(uint8_t *f, uint32_t len)
 {
@@ -352,23 +334,23 @@ static void tcp_frame(uint8_t *f, uint32_t len)
 
 	fill(f, len);
 	memset(f, 2, 12);
-	put16(f + 12, 0x0800);
+	packet_put16(f + 12, 0x0800);
 	memset(f + 14, 0, 40);
 	f[14] = 0x45;
-	put16(f + 16, ip);
+	packet_put16(f + 16, ip);
 	f[22] = 64;
 	f[23] = 6;
-	put16(f + 26, 0x0a00);
-	put16(f + 28, 1);
-	put16(f + 30, 0x0a00);
-	put16(f + 32, 2);
-	put16(f + 24, ~ones_sum(f + 14, 20, 0));
-	put16(f + 34, 1234);
-	put16(f + 36, 80);
+	packet_put16(f + 26, 0x0a00);
+	packet_put16(f + 28, 1);
+	packet_put16(f + 30, 0x0a00);
+	packet_put16(f + 32, 2);
+	packet_put16(f + 24, (uint16_t)~packet_sum(f + 14, 20, 0));
+	packet_put16(f + 34, 1234);
+	packet_put16(f + 36, 80);
 	f[46] = 0x50;
 	f[47] = 0x18;
-	put16(f + 48, 1000);
-	put16(f + 50, ones_sum(f + 26, 8, 6 + ip - 20));
+	packet_put16(f + 48, 1000);
+	packet_put16(f + 50, packet_sum(f + 26, 8, 6 + ip - 20));
 }
 
 static void assert_tcp(uint32_t i, uint32_t seq, const uint8_t *data, uint32_t len)
@@ -376,10 +358,10 @@ static void assert_tcp(uint32_t i, uint32_t seq, const uint8_t *data, uint32_t l
 	const uint8_t *p = file.r[i].data;
 
 	ck_assert_uint_eq(file.r[i].len, 54 + len);
-	ck_assert_uint_eq(get16(p + 16), 40 + len);
-	ck_assert_uint_eq(ones_sum(p + 14, 20, 0), 0xffff);
-	ck_assert_uint_eq(ones_sum(p + 34, 20 + len, ones_sum(p + 26, 8, 6 + 20 + len)), 0xffff);
-	ck_assert_uint_eq(get16(p + 38) << 16 | get16(p + 40), seq);
+	ck_assert_uint_eq(packet_get16(p + 16), 40 + len);
+	ck_assert_uint_eq(packet_sum(p + 14, 20, 0), 0xffff);
+	ck_assert_uint_eq(packet_sum(p + 34, 20 + len, packet_sum(p + 26, 8, 6 + 20 + len)), 0xffff);
+	ck_assert_uint_eq(packet_get16(p + 38) << 16 | packet_get16(p + 40), seq);
 	ck_assert_mem_eq(p + 54, data, len);
 }
 
@@ -550,7 +532,7 @@ static void *send_numbered(void *arg)
 
 	memset(bytes, (int)*(unsigned *)arg, sizeof(bytes));
 	for (uint32_t i = 0; i < EACH; i++) {
-		put16(bytes + 14, i);
+		packet_put16(bytes + 14, i);
 		if (send_bytes(c, bytes, sizeof(bytes), 1) != 1)
 			abort();
 	}
@@ -578,7 +560,7 @@ START_TEST(several_threads)
 
 		ck_assert_uint_lt(who, 3);
 		/* Addresses are all the same here, so an echo looks as what was sent: each number comes twice. */
-		ck_assert_uint_eq(get16(file.r[i].data + 14), next[who] / 2);
+		ck_assert_uint_eq(packet_get16(file.r[i].data + 14), next[who] / 2);
 		next[who]++;
 		echoes++;
 	}

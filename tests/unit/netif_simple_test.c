@@ -9,6 +9,8 @@
 
 #include <vdev/netif_simple.h>
 
+#include "net_packet.h"
+
 /* --- an allocator that counts, and fails on demand -------------------------- */
 
 static struct {
@@ -330,21 +332,6 @@ END_TEST
 
 /* --- source -------------------------------------------------------------------- */
 
-static uint32_t be16(const uint8_t *p)
-{
-	return (uint32_t)p[0] << 8 | p[1];
-}
-
-/* The one's complement sum of right data is all ones. */
-static uint32_t ones_sum(const uint8_t *p, uint32_t len, uint32_t sum)
-{
-	for (uint32_t i = 0; i < len; i++)
-		sum += i % 2 ? p[i] : (uint32_t)p[i] << 8;
-	while (sum >> 16)
-		sum = (sum & 0xffff) + (sum >> 16);
-	return sum;
-}
-
 static void assert_udp(const struct vdev_frame *f, const struct vdev_netif_source_config *cfg)
 {
 	const uint8_t *p = f->iov[0].base;
@@ -356,14 +343,15 @@ static void assert_udp(const struct vdev_frame *f, const struct vdev_netif_sourc
 	ck_assert_uint_eq(f->offload.gso_type, VDEV_NET_GSO_NONE);
 	ck_assert_mem_eq(p, cfg->dst, 6);
 	ck_assert_mem_eq(p + 6, cfg->src, 6);
-	ck_assert_uint_eq(be16(p + 12), 0x0800);
+	ck_assert_uint_eq(packet_get16(p + 12), 0x0800);
 	ck_assert_uint_eq(p[14], 0x45);
-	ck_assert_uint_eq(be16(p + 16), f->len - 14);
+	ck_assert_uint_eq(packet_get16(p + 16), f->len - 14);
 	ck_assert_uint_eq(p[23], 17);
-	ck_assert_uint_eq(ones_sum(p + 14, 20, 0), 0xffff);
-	ck_assert_uint_eq(be16(p + 38), f->len - 34);
-	ck_assert_uint_ne(be16(p + 40), 0);
-	ck_assert_uint_eq(ones_sum(p + 34, f->len - 34, ones_sum(p + 26, 8, 17 + f->len - 34)), 0xffff);
+	ck_assert_uint_eq(packet_sum(p + 14, 20, 0), 0xffff);
+	ck_assert_uint_eq(packet_get16(p + 38), f->len - 34);
+	ck_assert_uint_ne(packet_get16(p + 40), 0);
+	ck_assert_uint_eq(packet_sum(p + 34, f->len - 34, packet_sum(p + 26, 8, 17 + f->len - 34)),
+	                  0xffff);
 }
 
 START_TEST(source_makes_udp_of_all_flows)
@@ -392,7 +380,7 @@ START_TEST(source_makes_udp_of_all_flows)
 			const uint8_t *p = frames[i].iov[0].base;
 
 			assert_udp(&frames[i], &cfg);
-			seen[pair * 7 + i] = (uint64_t)be16(p + 28) << 16 | be16(p + 34);
+			seen[pair * 7 + i] = (uint64_t)packet_get16(p + 28) << 16 | packet_get16(p + 34);
 			for (uint32_t k = 0; k < pair * 7 + i; k++)
 				ck_assert_uint_ne(seen[k], seen[pair * 7 + i]);
 		}

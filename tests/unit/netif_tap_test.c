@@ -17,58 +17,9 @@
 
 #include <vdev/netif_tap.h>
 
+#include "net_datagram.h"
 #include "net_ns.h"
-
-#define HOST "10.9.0.1"
-#define OURS "10.9.0.2"
-
-static const uint8_t our_mac[6] = {2, 0, 0, 0, 0, 2};
-
-/* --- frames ---------------------------------------------------------------------- */
-
-enum { ETH = 14, IP = 14, UDP = 34, DATA = 42 };
-
-static void put16(uint8_t *p, uint32_t v)
-{
-	p[0] = (uint8_t)(v >> 8);
-	p[1] = (uint8_t)v;
-}
-
-static uint32_t ones_sum(const uint8_t *p, uint32_t len, uint32_t sum)
-{
-	for (uint32_t i = 0; i < len; i++)
-		sum += i % 2 ? p[i] : (uint32_t)p[i] << 8;
-	while (sum >> 16)
-		sum = (sum & 0xffff) + (sum >> 16);
-	return sum;
-}
-
-/* A datagram to port 9 of the host, its checksum left to be done. Returns its length. */
-static uint32_t datagram(uint8_t *f, const uint8_t *to, const char *data, uint32_t len)
-{
-	uint32_t udp = 8 + len;
-
-	memset(f, 0, DATA);
-	memcpy(f, to, 6);
-	memcpy(f + 6, our_mac, 6);
-	put16(f + 12, 0x0800);
-	f[IP] = 0x45;
-	put16(f + IP + 2, 20 + udp);
-	f[IP + 8] = 64;
-	f[IP + 9] = 17;
-	ck_assert_int_eq(inet_pton(AF_INET, OURS, f + IP + 12), 1);
-	ck_assert_int_eq(inet_pton(AF_INET, HOST, f + IP + 16), 1);
-	put16(f + IP + 10, ~ones_sum(f + IP, 20, 0));
-	put16(f + UDP, 4000);
-	put16(f + UDP + 2, 9);
-	put16(f + UDP + 4, udp);
-	put16(f + UDP + 6, ones_sum(f + IP + 12, 8, 17 + udp));
-	memcpy(f + DATA, data, len);
-	return DATA + len;
-}
-
-static const struct vdev_net_offload needs_csum = {
-	.flags = VDEV_NET_NEEDS_CSUM, .csum_start = UDP, .csum_offset = 6};
+#include "net_packet.h"
 
 /* --- the tap and its host ----------------------------------------------------------- */
 
@@ -188,7 +139,7 @@ START_TEST(host_to_device)
 	ck_assert_mem_eq(p + DATA, "hello", 5);
 	/* Nobody said that the driver can do checksums. */
 	ck_assert_uint_eq(f.offload.flags & VDEV_NET_NEEDS_CSUM, 0);
-	ck_assert_uint_eq(ones_sum(p + UDP, 13, ones_sum(p + IP + 12, 8, 17 + 13)), 0xffff);
+	ck_assert_uint_eq(packet_sum(p + UDP, 13, packet_sum(p + IP + 12, 8, 17 + 13)), 0xffff);
 	ck_assert_int_eq(t.netif->ops->set_takes(t.netif, VDEV_NET_TAKES_CSUM), 0);
 	host_sends("there", 5, 7);
 	receive_on(t.rx, &f);
@@ -239,7 +190,7 @@ START_TEST(device_to_host)
 	/* The kernel looks at the checksum only if it has to cross something: it is right, or this frame is lost. */
 	send_frame(bytes, len, needs_csum);
 	expect_at_host("ahoy", 4);
-	put16(bytes + UDP + 6, ~ones_sum(bytes + UDP, len - UDP, 0));
+	packet_put16(bytes + UDP + 6, (uint16_t)~packet_sum(bytes + UDP, len - UDP, 0));
 	send_frame(bytes, len, (struct vdev_net_offload){.flags = 0});
 	expect_at_host("ahoy", 4);
 	/* One that is wrong and said to be done goes nowhere. */
@@ -587,7 +538,7 @@ START_TEST(given_descriptor)
 	ck_assert_int_eq(info.takes != 0, offloads);
 	ck_assert_int_eq(t.netif->ops->set_takes(t.netif, VDEV_NET_TAKES_ALL), 0);
 	len = datagram(bytes, t.mac, "given", 5);
-	put16(bytes + UDP + 6, ~ones_sum(bytes + UDP, len - UDP, 0));
+	packet_put16(bytes + UDP + 6, (uint16_t)~packet_sum(bytes + UDP, len - UDP, 0));
 	send_frame(bytes, len, (struct vdev_net_offload){.flags = 0});
 	expect_at_host("given", 5);
 	host_sends("back", 4, 7);
