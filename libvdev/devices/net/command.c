@@ -248,58 +248,15 @@ static int mq(struct net_settings *s, const struct net_limits *l, unsigned comma
 	return rc;
 }
 
-/* Which feature each bit of the command stands for, and what it lets the driver be given. */
-static const struct {
-	uint8_t bit, feature;
-	uint16_t takes;
-} offloads[] = {
-	{VDEV_NET_F_GUEST_CSUM, VDEV_NET_F_GUEST_CSUM, VDEV_NET_TAKES_CSUM},
-	{VDEV_NET_F_GUEST_TSO4, VDEV_NET_F_GUEST_TSO4, VDEV_NET_TAKES_TSO4},
-	{VDEV_NET_F_GUEST_TSO6, VDEV_NET_F_GUEST_TSO6, VDEV_NET_TAKES_TSO6},
-	{VDEV_NET_F_GUEST_ECN, VDEV_NET_F_GUEST_ECN, VDEV_NET_TAKES_ECN},
-	{VDEV_NET_F_GUEST_UFO, VDEV_NET_F_GUEST_UFO, VDEV_NET_TAKES_UFO},
-	{NET_TUNNEL_GSO_BIT, VDEV_NET_F_GUEST_UDP_TUNNEL_GSO, VDEV_NET_TAKES_TUNNEL},
-	{NET_TUNNEL_GSO_CSUM_BIT, VDEV_NET_F_GUEST_UDP_TUNNEL_GSO_CSUM, VDEV_NET_TAKES_TUNNEL_CSUM},
-	{VDEV_NET_F_GUEST_USO4, VDEV_NET_F_GUEST_USO4, VDEV_NET_TAKES_USO4},
-	{VDEV_NET_F_GUEST_USO6, VDEV_NET_F_GUEST_USO6, VDEV_NET_TAKES_USO6},
-};
-
-uint32_t net_offloads(const struct net_settings *s, uint32_t negotiated)
-{
-	const uint32_t all =
-		VDEV_NET_TAKES_TSO4 | VDEV_NET_TAKES_TSO6 | VDEV_NET_TAKES_USO4 | VDEV_NET_TAKES_USO6;
-	uint32_t takes = 0;
-
-	if (!s->offloads_set)
-		return negotiated;
-	for (size_t i = 0; i < sizeof(offloads) / sizeof(offloads[0]); i++)
-		if (s->offloads >> offloads[i].bit & 1)
-			takes |= offloads[i].takes;
-	takes &= negotiated;
-	/* What goes without saying of features has to be seen to here. */
-	if (!(takes & VDEV_NET_TAKES_CSUM))
-		return 0;
-	if ((takes & all) != all)
-		takes &= ~(uint32_t)VDEV_NET_TAKES_TUNNEL;
-	if (!(takes & VDEV_NET_TAKES_TUNNEL))
-		takes &= ~(uint32_t)VDEV_NET_TAKES_TUNNEL_CSUM;
-	if (!(takes & (VDEV_NET_TAKES_TSO4 | VDEV_NET_TAKES_TSO6)))
-		takes &= ~(uint32_t)VDEV_NET_TAKES_ECN;
-	return takes;
-}
-
 static int guest_offloads(struct net_settings *s, const struct net_limits *l, unsigned command,
                           struct data d, struct net_result *r)
 {
-	uint64_t may = 0, want;
+	uint64_t want;
 
 	if (command != 0 || !has(l, VDEV_NET_F_CTRL_GUEST_OFFLOADS) || d.len != 8)
 		return NET_ERR;
-	for (size_t i = 0; i < sizeof(offloads) / sizeof(offloads[0]); i++)
-		if (has(l, offloads[i].feature))
-			may |= (uint64_t)1 << offloads[i].bit;
 	want = net_get_le64(d.p);
-	if (want & ~may)
+	if (want & ~net_offload_bits(&l->has))
 		return NET_ERR;
 	s->offloads = want;
 	s->offloads_set = 1;

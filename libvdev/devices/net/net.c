@@ -103,42 +103,6 @@ const struct vdev_model_ops net_model_ops = {
 	.notice = net_notice,
 };
 
-/* What the netif takes, the driver may leave to be done; what the driver takes or not is seen to here. */
-static void offer_offloads(uint32_t takes, struct virtq_features *f)
-{
-	static const struct {
-		uint8_t bit;
-		uint16_t takes; /* all of these */
-	} host[] = {
-		{VDEV_NET_F_CSUM, VDEV_NET_TAKES_CSUM},
-		{VDEV_NET_F_HOST_TSO4, VDEV_NET_TAKES_TSO4},
-		{VDEV_NET_F_HOST_TSO6, VDEV_NET_TAKES_TSO6},
-		{VDEV_NET_F_HOST_ECN, VDEV_NET_TAKES_ECN},
-		{VDEV_NET_F_HOST_UFO, VDEV_NET_TAKES_UFO},
-		{VDEV_NET_F_HOST_USO, VDEV_NET_TAKES_USO4 | VDEV_NET_TAKES_USO6},
-		{VDEV_NET_F_HOST_UDP_TUNNEL_GSO, VDEV_NET_TAKES_TUNNEL},
-		{VDEV_NET_F_HOST_UDP_TUNNEL_GSO_CSUM, VDEV_NET_TAKES_TUNNEL_CSUM},
-	};
-	static const uint8_t always[] = {VDEV_NET_F_GUEST_CSUM,
-	                                 VDEV_NET_F_GUEST_TSO4,
-	                                 VDEV_NET_F_GUEST_TSO6,
-	                                 VDEV_NET_F_GUEST_ECN,
-	                                 VDEV_NET_F_GUEST_UFO,
-	                                 VDEV_NET_F_GUEST_USO4,
-	                                 VDEV_NET_F_GUEST_USO6,
-	                                 VDEV_NET_F_GUEST_UDP_TUNNEL_GSO,
-	                                 VDEV_NET_F_GUEST_UDP_TUNNEL_GSO_CSUM,
-	                                 VDEV_NET_F_GUEST_HDRLEN,
-	                                 VDEV_NET_F_MRG_RXBUF,
-	                                 VDEV_NET_F_STATUS};
-
-	for (size_t i = 0; i < sizeof(host) / sizeof(host[0]); i++)
-		if ((takes & host[i].takes) == host[i].takes)
-			virtq_features_set(f, host[i].bit);
-	for (size_t i = 0; i < sizeof(always); i++)
-		virtq_features_set(f, always[i]);
-}
-
 /* What the driver sets by the control queue. */
 static void offer_control(const struct vdev_net_config *cfg, int clock, struct virtq_features *f,
                           uint8_t *config)
@@ -173,7 +137,10 @@ static void offer(const struct vdev_net_config *cfg, const struct vdev_netif_inf
 
 	memset(f, 0, sizeof(*f));
 	memset(config, 0, NET_CONFIG);
-	offer_offloads(info->takes, f);
+	net_offer_offloads(info->takes, f);
+	virtq_features_set(f, VDEV_NET_F_GUEST_HDRLEN);
+	virtq_features_set(f, VDEV_NET_F_MRG_RXBUF);
+	virtq_features_set(f, VDEV_NET_F_STATUS);
 	if (memcmp(cfg->mac, none, sizeof(none)) != 0) {
 		virtq_features_set(f, VDEV_NET_F_MAC);
 		memcpy(config + NET_AT_MAC, cfg->mac, sizeof(cfg->mac));

@@ -25,53 +25,6 @@ static uint32_t header_bytes(const struct net_device *n)
 	return vdev_has(n->v, VDEV_NET_F_HASH_REPORT) ? NET_HDR_HASH : NET_HDR_PLAIN;
 }
 
-/* Features of one direction, as what is taken. */
-struct map {
-	uint8_t bit;
-	uint16_t takes;
-};
-
-static uint32_t takes_of(const struct net_device *n, const struct map *map, size_t count)
-{
-	uint32_t takes = 0;
-
-	for (size_t i = 0; i < count; i++)
-		if (vdev_has(n->v, map[i].bit))
-			takes |= map[i].takes;
-	return takes;
-}
-
-static uint32_t guest_takes(const struct net_device *n)
-{
-	static const struct map map[] = {
-		{VDEV_NET_F_GUEST_CSUM, VDEV_NET_TAKES_CSUM},
-		{VDEV_NET_F_GUEST_TSO4, VDEV_NET_TAKES_TSO4},
-		{VDEV_NET_F_GUEST_TSO6, VDEV_NET_TAKES_TSO6},
-		{VDEV_NET_F_GUEST_ECN, VDEV_NET_TAKES_ECN},
-		{VDEV_NET_F_GUEST_UFO, VDEV_NET_TAKES_UFO},
-		{VDEV_NET_F_GUEST_USO4, VDEV_NET_TAKES_USO4},
-		{VDEV_NET_F_GUEST_USO6, VDEV_NET_TAKES_USO6},
-		{VDEV_NET_F_GUEST_UDP_TUNNEL_GSO, VDEV_NET_TAKES_TUNNEL},
-		{VDEV_NET_F_GUEST_UDP_TUNNEL_GSO_CSUM, VDEV_NET_TAKES_TUNNEL_CSUM}};
-
-	return takes_of(n, map, sizeof(map) / sizeof(map[0]));
-}
-
-static uint32_t host_takes(const struct net_device *n)
-{
-	static const struct map map[] = {
-		{VDEV_NET_F_CSUM, VDEV_NET_TAKES_CSUM},
-		{VDEV_NET_F_HOST_TSO4, VDEV_NET_TAKES_TSO4},
-		{VDEV_NET_F_HOST_TSO6, VDEV_NET_TAKES_TSO6},
-		{VDEV_NET_F_HOST_ECN, VDEV_NET_TAKES_ECN},
-		{VDEV_NET_F_HOST_UFO, VDEV_NET_TAKES_UFO},
-		{VDEV_NET_F_HOST_USO, VDEV_NET_TAKES_USO4 | VDEV_NET_TAKES_USO6},
-		{VDEV_NET_F_HOST_UDP_TUNNEL_GSO, VDEV_NET_TAKES_TUNNEL},
-		{VDEV_NET_F_HOST_UDP_TUNNEL_GSO_CSUM, VDEV_NET_TAKES_TUNNEL_CSUM}};
-
-	return takes_of(n, map, sizeof(map) / sizeof(map[0]));
-}
-
 /* Bytes of an array that is followed by others. */
 static size_t padded(size_t bytes)
 {
@@ -100,8 +53,8 @@ static int rx_start(struct net_device *n, struct vdev_queue *q, unsigned pair)
 	r->bytes = bytes;
 	r->count = &n->rx_count[pair];
 	r->hdr = header_bytes(n);
-	r->negotiated = guest_takes(n);
 	vdev_accepted(n->v, &r->has);
+	r->negotiated = net_guest_takes(&r->has);
 	net_rx_settings(r);
 	r->longest = VDEV_NET_MAX_FRAME;
 	if (vdev_has(n->v, VDEV_NET_F_MTU)) {
@@ -137,6 +90,7 @@ static int tx_start(struct net_device *n, struct vdev_queue *q, unsigned pair)
 	size_t own = padded(sizeof(struct net_txq));
 	size_t bytes = own + niov * sizeof(struct virtq_iov);
 	struct net_txq *t = n->env.alloc(n->env.ctx, bytes);
+	struct virtq_features has;
 	int rc;
 
 	if (t == NULL)
@@ -148,7 +102,8 @@ static int tx_start(struct net_device *n, struct vdev_queue *q, unsigned pair)
 	t->count = &n->tx_count[pair];
 	t->send = n->netif->ops->send;
 	t->hdr = header_bytes(n);
-	t->may = host_takes(n);
+	vdev_accepted(n->v, &has);
+	t->may = net_host_takes(&has);
 	t->deadline = UINT64_MAX;
 	t->niov = niov;
 	t->iov = (struct virtq_iov *)((char *)t + own);

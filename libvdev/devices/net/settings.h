@@ -167,7 +167,16 @@ enum net_stat_kind {
 /* filter.c: whether the driver wants a frame of len bytes that begins with these (18, or all there are). */
 int net_filter(const struct net_settings *s, const struct virtq_features *has, const uint8_t *first,
                size_t len);
-/* What the driver takes, as enum vdev_net_takes, of what it negotiated. */
+
+/* offload.c; takes are those of enum vdev_net_takes */
+/* Offer what the driver may leave to be done for such a netif, and all that it may take itself. */
+void net_offer_offloads(uint32_t takes, struct virtq_features *f);
+/* What the driver takes, and what it may leave to be done, by what it negotiated. */
+uint32_t net_guest_takes(const struct virtq_features *has);
+uint32_t net_host_takes(const struct virtq_features *has);
+/* Offloads that the driver may turn off and on, as bits of the command. */
+uint64_t net_offload_bits(const struct virtq_features *has);
+/* What it has left on, of what it negotiated. */
 uint32_t net_offloads(const struct net_settings *s, uint32_t negotiated);
 
 /* A key or address is given and changed by the driver; so many bytes are what they say. */
