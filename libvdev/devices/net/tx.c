@@ -55,6 +55,21 @@ static __attribute__((noinline)) int offloaded(const struct net_txq *t, const ui
 	return 1;
 }
 
+/* What is left to be done to a frame: mostly nothing. 0: what its header, in the driver's memory, says makes no sense. */
+static inline int look(const struct net_txq *t, const uint8_t *hdr, struct vdev_frame *f)
+{
+	uint8_t copy[NET_HDR_MAX];
+	uint16_t todo;
+
+	memcpy(&todo, hdr, sizeof(todo)); /* flags and gso_type */
+	net_fix(todo);
+	memset(&f->offload, 0, sizeof(f->offload));
+	if (likely(todo == 0))
+		return 1;
+	memcpy(copy, hdr, t->hdr);
+	return offloaded(t, copy, f);
+}
+
 /* A header or first piece in any form. 0: too short, or in too many pieces. */
 static __attribute__((noinline)) int begin_slowly(const struct net_txq *t,
                                                   const struct virtq_chain *c,
@@ -87,8 +102,6 @@ static inline int begin(const struct net_txq *t, const struct virtq_chain *c,
 {
 	const struct virtq_iov *first = c->iov;
 	uint32_t len = c->read_bytes - t->hdr;
-	const uint8_t *hdr;
-	uint16_t todo;
 
 	/* In one comparison: shorter than header and frame may be wraps round, and is too long then. */
 	if (unlikely(c->nread == 0 || len - VDEV_NET_ETH > VDEV_NET_MAX_FRAME - VDEV_NET_ETH))
@@ -104,35 +117,40 @@ static inline int begin(const struct net_txq *t, const struct virtq_chain *c,
 		return begin_slowly(t, c, iov, end, f);
 	}
 	f->len = len;
-	hdr = first->base;
-	memcpy(&todo, hdr, sizeof(todo)); /* flags and gso_type */
-	net_fix(todo);
-	if (likely(todo == 0)) {
-		memset(&f->offload, 0, sizeof(f->offload));
-		return 1;
-	} else {
-		uint8_t copy[NET_HDR_MAX];
+	return look(t, first->base, f);
+}
 
-		memcpy(copy, hdr, t->hdr);
-		return offloaded(t, copy, f);
-	}
+/* The first n frames that were made go out. Returns how many did. */
+static inline uint32_t send(struct net_txq *t, uint32_t n)
+{
+	uint32_t taken = t->send(t->channel, t->frames, n);
+
+	net_count(&t->count->frames, taken);
+	if (unlikely(__atomic_load_n(&t->n->spread, __ATOMIC_RELAXED) > 1))
+		net_learn(t->n, vdev_queue_index(t->q) / 2, t->frames, taken);
+	return taken;
+}
+
+/* Chains whose frames went out, so many bytes, or are lost. */
+static void use(struct vdev_queue *q, const struct virtq_chain *chains, uint32_t n, uint64_t bytes)
+{
+	static const uint32_t written[VDEV_BURST];
+	const struct vdev_done sum = {.written_bytes = bytes};
+
+	vdev_queue_complete_burst(q, chains, n, written, &sum);
 }
 
 /* Send a run of frames, and use the chains of those that were taken. Returns how many. */
-static uint32_t send(struct net_txq *t, const struct virtq_chain *chains, uint32_t n)
+static uint32_t send_chains(struct net_txq *t, const struct virtq_chain *chains, uint32_t n)
 {
-	static const uint32_t written[VDEV_BURST];
-	struct vdev_done sum = {0};
-	uint32_t taken = t->send(t->channel, t->frames, n);
+	uint32_t taken = send(t, n);
+	uint64_t bytes = 0;
 
 	for (uint32_t i = 0; i < taken; i++)
-		sum.written_bytes += t->frames[i].len;
-	net_count(&t->count->frames, taken);
-	net_count(&t->count->bytes, sum.written_bytes);
-	if (unlikely(__atomic_load_n(&t->n->spread, __ATOMIC_RELAXED) > 1))
-		net_learn(t->n, vdev_queue_index(t->q) / 2, t->frames, taken);
+		bytes += t->frames[i].len;
+	net_count(&t->count->bytes, bytes);
 	if (likely(taken != 0))
-		vdev_queue_complete_burst(t->q, chains, taken, written, &sum);
+		use(t->q, chains, taken, bytes);
 	return taken;
 }
 
@@ -150,12 +168,9 @@ static int waits(struct net_txq *t)
 static __attribute__((noinline, cold)) uint32_t later(struct net_txq *t,
                                                       const struct virtq_chain *chains, uint32_t n)
 {
-	static const uint32_t written[VDEV_BURST];
-	const struct vdev_done sum = {0};
-
 	if (waits(t))
 		return 0;
-	vdev_queue_complete_burst(t->q, chains, n, written, &sum);
+	use(t->q, chains, n, 0);
 	return n;
 }
 
@@ -179,25 +194,16 @@ static inline uint32_t begin_buffers(struct net_txq *t, const struct virtq_buffe
 	for (; b != last; b++, f++, iov++) {
 		uint32_t len = b->len - hdr_len;
 		uint8_t *hdr = b->base;
-		uint16_t todo;
 
 		if (unlikely(len - VDEV_NET_ETH > VDEV_NET_MAX_FRAME - VDEV_NET_ETH))
 			break;
-		memcpy(&todo, hdr, sizeof(todo)); /* flags and gso_type */
-		net_fix(todo);
 		iov->base = hdr + hdr_len;
 		iov->len = len;
 		f->iov = iov;
 		f->niov = 1;
 		f->len = len;
-		memset(&f->offload, 0, sizeof(f->offload));
-		if (unlikely(todo != 0)) {
-			uint8_t copy[NET_HDR_MAX];
-
-			memcpy(copy, hdr, hdr_len);
-			if (!offloaded(t, copy, f))
-				break;
-		}
+		if (!look(t, hdr, f))
+			break;
 		*bytes += len;
 	}
 	return (uint32_t)(b - first);
@@ -218,11 +224,8 @@ uint32_t net_process_buffers(void *model, struct vdev_queue *q, const struct vir
 		uint32_t run = begin_buffers(t, &b[done], n - done, &bytes), taken;
 
 		if (likely(run != 0)) {
-			taken = t->send(t->channel, t->frames, run);
+			taken = send(t, run);
 			done += taken;
-			net_count(&t->count->frames, taken);
-			if (unlikely(__atomic_load_n(&t->n->spread, __ATOMIC_RELAXED) > 1))
-				net_learn(t->n, vdev_queue_index(q) / 2, t->frames, taken);
 			if (unlikely(taken < run)) {
 				for (uint32_t i = taken; i < run; i++)
 					bytes -= t->frames[i].len;
@@ -245,8 +248,6 @@ uint32_t net_process_buffers(void *model, struct vdev_queue *q, const struct vir
 uint32_t net_process(void *model, struct vdev_queue *q, const struct virtq_chain *chains,
                      uint32_t n)
 {
-	static const uint32_t written[VDEV_BURST];
-	const struct vdev_done none = {0};
 	struct net_txq *t = vdev_queue_priv(q);
 	uint32_t first = 0;
 
@@ -255,7 +256,7 @@ uint32_t net_process(void *model, struct vdev_queue *q, const struct virtq_chain
 	if (unlikely(net_role(model, q) == NET_CTRL))
 		return net_ctrl_process(q, chains, n);
 	if (unlikely(!vdev_queue_enabled(q))) {
-		vdev_queue_complete_burst(q, chains, n, written, &none);
+		use(q, chains, n, 0);
 		return n;
 	}
 	while (first < n) {
@@ -266,7 +267,7 @@ uint32_t net_process(void *model, struct vdev_queue *q, const struct virtq_chain
 		       likely(begin(t, &chains[first + run], &iov, end, &t->frames[run])))
 			run++;
 		if (likely(run != 0)) {
-			taken = send(t, &chains[first], run);
+			taken = send_chains(t, &chains[first], run);
 			first += taken;
 			if (unlikely(taken < run)) {
 				taken = later(t, &chains[first], run - taken);
