@@ -17,9 +17,9 @@
 
 enum {
 	REGIONS = 4,
-	REGION_BYTES = 1 << 20,
-	RX_AT = 256 << 10, /* in each region: buffers to receive */
-	TX_AT = 640 << 10, /* and frames to send */
+	REGION_BYTES = 2 << 20,
+	RX_AT = 256 << 10,  /* in each region: buffers to receive */
+	TX_AT = 1280 << 10, /* and frames to send */
 	PAGE_BYTES = 4096,
 	GUESTS = 4,
 	HEADERS = 14 + 20 + 20,
@@ -27,7 +27,8 @@ enum {
 	SEGMENTS = 45, /* what Linux puts into 64 KiB */
 	PIECES = 17,
 	LARGE_OUT = 12, /* frames on their way at most: there are buffers for all of them */
-	SPLIT_OUT = 5,
+	SPLIT_OUT = 20,
+	SPLIT_RING = 1024, /* for their segments */
 	SMALL_OUT = 160,
 	PATIENCE_NS = 2000000000
 };
@@ -74,12 +75,17 @@ static uint64_t place(const struct guest *g, uint32_t base, unsigned slot, uint8
 	return r->gpa + at;
 }
 
-static void queue_start(struct guest *g, unsigned q, const struct virtq_features *f)
+static uint16_t ring_size(const struct net_flow *flow, unsigned q)
+{
+	return q == 0 && flow->segmented ? SPLIT_RING : NET_RING;
+}
+
+static void queue_start(struct guest *g, unsigned q, uint16_t size, const struct virtq_features *f)
 {
 	struct virtq_region *r = &g->regions[q];
 	struct virtq_drv_config cfg = {.size = sizeof(cfg),
 	                               .features = *f,
-	                               .queue_size = NET_RING,
+	                               .queue_size = size,
 	                               .ring = r->host,
 	                               .ring_addr = r->gpa,
 	                               .indirect_max = q == 1 ? PIECES : 0,
@@ -87,7 +93,7 @@ static void queue_start(struct guest *g, unsigned q, const struct virtq_features
 	                               .indirect_addr = g->regions[2].gpa};
 	struct vdev_queue_setup setup = {0};
 
-	cfg.scratch_bytes = virtq_drv_bytes(NET_RING, f);
+	cfg.scratch_bytes = virtq_drv_bytes(size, f);
 	cfg.scratch = g->scratch[q] = bench_zeroed(cfg.scratch_bytes);
 	bench_need(virtq_drv_init(&g->drv[q], &cfg) == 0, "virtq_drv_init");
 	virtq_drv_state(&g->drv[q], &setup.state);
@@ -111,8 +117,8 @@ static void negotiate(struct guest *g, const struct net_flow *flow)
 	               vdev_set_status(g->v, found | VIRTQ_STATUS_FEATURES_OK) == 0 &&
 	               vdev_status(g->v) & VIRTQ_STATUS_FEATURES_OK,
 	           "negotiation");
-	queue_start(g, 0, &f);
-	queue_start(g, 1, &f);
+	queue_start(g, 0, ring_size(flow, 0), &f);
+	queue_start(g, 1, ring_size(flow, 1), &f);
 	bench_need(vdev_set_status(g->v, found | VIRTQ_STATUS_FEATURES_OK | VIRTQ_STATUS_DRIVER_OK) ==
 	               0,
 	           "DRIVER_OK");
@@ -150,7 +156,7 @@ static struct guest *guest_new(struct switch_rig *r, unsigned index)
 	bench_need(vdev_net_new(&g->v, env, g->port, NULL) == 0, "vdev_net_new");
 	bench_need(vdev_function_set_mem(vdev_function(g->v), &g->mem) == 0, "memory");
 	negotiate(g, r->flow);
-	for (unsigned i = 0; i < NET_RING; i++) {
+	for (unsigned i = 0; i < ring_size(r->flow, 0); i++) {
 		(void)place(g, RX_AT, i, &buffer);
 		/* Short frames begin at another line in each, as those of an allocator do. */
 		offer(g, buffer + (is_large(r->flow) ? 0 : i * 64 % 2048));
@@ -208,10 +214,12 @@ static void add_frame(struct guest *g, const struct net_flow *f)
 {
 	struct virtq_seg seg[PIECES];
 	uint32_t n = 1, left = f->len - HEADERS;
-	unsigned slots = is_large(f) ? LARGE_OUT * PIECES : 64 * REGIONS;
+	unsigned slots = 64 * REGIONS;
 	unsigned slot = g->next;
 	uint8_t *p;
 
+	if (is_large(f))
+		slots = (f->segmented ? SPLIT_OUT : LARGE_OUT) * PIECES;
 	seg[0].addr = place(g, TX_AT, slot, &p) + slot * 64 % 2048;
 	write_headers(g, f, p + slot * 64 % 2048);
 	seg[0].len = NET_HEADER + (is_large(f) ? HEADERS : f->len);
