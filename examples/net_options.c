@@ -32,7 +32,9 @@ static const char usage[] =
 	"                              without either a plain port of a network without VLANs\n"
 	"                  pair        a cable to the next socket\n"
 	"                  tap:NAME    a tap interface of this host\n"
-	"                  packet:NAME any other interface of this host (AF_PACKET)\n"
+	"                  packet:NAME any other interface of this host, which goes on using it\n"
+	"                              (AF_PACKET)\n"
+	"                  xdp:NAME    an interface taken from this host: past its stack (AF_XDP)\n"
 	"                  pcap:FILE   what the guest sends is written to FILE, and goes nowhere\n"
 	"                  echo        comes back with the addresses swapped\n"
 	"                  null        goes nowhere\n"
@@ -124,9 +126,9 @@ static int read_net(struct net_options *o, char *s)
 		const char *word;
 		enum net_kind kind;
 		int named;
-	} known[] = {{"switch", NET_SWITCH, 0}, {"pair", NET_PAIR, 0},    {"tap", NET_TAP, 1},
-	             {"packet", NET_PACKET, 1}, {"pcap", NET_PCAP, 1},    {"echo", NET_ECHO, 0},
-	             {"null", NET_NULL, 0},     {"source", NET_SOURCE, 0}};
+	} known[] = {{"switch", NET_SWITCH, 0}, {"pair", NET_PAIR, 0}, {"tap", NET_TAP, 1},
+	             {"packet", NET_PACKET, 1}, {"xdp", NET_XDP, 1},   {"pcap", NET_PCAP, 1},
+	             {"echo", NET_ECHO, 0},     {"null", NET_NULL, 0}, {"source", NET_SOURCE, 0}};
 	size_t len = strcspn(s, ":,");
 	struct net_spec *spec;
 	char *words = NULL;

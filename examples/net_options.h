@@ -12,6 +12,7 @@ enum net_kind {
 	NET_PAIR,
 	NET_TAP,
 	NET_PACKET,
+	NET_XDP,
 	NET_PCAP,
 	NET_ECHO,
 	NET_NULL,

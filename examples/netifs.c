@@ -12,6 +12,7 @@
 #include <vdev/netif_pcap.h>
 #include <vdev/netif_simple.h>
 #include <vdev/netif_tap.h>
+#include <vdev/netif_xdp.h>
 
 #include "netifs.h"
 
@@ -61,6 +62,14 @@ static int open_packet(const struct daemon *d, const struct net_spec *spec, unsi
 	return vdev_netif_packet_new(out, &d->env, &cfg);
 }
 
+static int open_xdp(const struct daemon *d, const struct net_spec *spec, unsigned pairs,
+                    struct vdev_netif **out)
+{
+	struct vdev_netif_xdp_config cfg = {.size = sizeof(cfg), .name = spec->name, .pairs = pairs};
+
+	return vdev_netif_xdp_new(out, &d->env, &cfg);
+}
+
 /* One netif, or with a pair this one and the next. */
 static int open_one(struct netifs *n, const struct daemon *d, const struct net_spec *spec,
                     unsigned pairs, struct vdev_netif **out)
@@ -74,6 +83,8 @@ static int open_one(struct netifs *n, const struct daemon *d, const struct net_s
 		return open_tap(d, spec, pairs, out);
 	case NET_PACKET:
 		return open_packet(d, spec, pairs, out);
+	case NET_XDP:
+		return open_xdp(d, spec, pairs, out);
 	case NET_ECHO:
 		return vdev_netif_echo_new(out, &d->env);
 	case NET_PCAP:
@@ -110,7 +121,7 @@ int netifs_open(struct netifs *n, const struct daemon *d, const struct net_optio
 			rc = open_one(n, d, spec, o->pairs, &n->plain[i]);
 		if (rc < 0)
 			return daemon_fail(d, "can't use", spec->name != NULL ? spec->name : "the network", rc);
-		n->has_links |= spec->kind == NET_TAP || spec->kind == NET_PACKET;
+		n->has_links |= spec->kind == NET_TAP || spec->kind == NET_PACKET || spec->kind == NET_XDP;
 		n->netif[i] = n->plain[i];
 		if (spec->kind == NET_PCAP)
 			rc = capture(d, spec->name, &n->netif[i]);
@@ -132,8 +143,8 @@ static int on_link(void *ctx, unsigned flags)
 		return 0;
 	for (unsigned i = 0; i < NET_SOCKETS; i++) {
 		if (n->plain[i] != NULL && vdev_netif_tap_refresh(n->plain[i]) < 0 &&
-		    vdev_netif_packet_refresh(n->plain[i]) < 0)
-			continue; /* it is neither */
+		    vdev_netif_packet_refresh(n->plain[i]) < 0 && vdev_netif_xdp_refresh(n->plain[i]) < 0)
+			continue; /* it is none of them */
 	}
 	return 1;
 }

@@ -358,5 +358,10 @@
 #define vu_windows_new              vdev__vu_windows_new
 #define vu_windows_put              vdev__vu_windows_put
 #define wake_all                    vdev__wake_all
+#define xdp_attach                  vdev__xdp_attach
+#define xdp_queue_close             vdev__xdp_queue_close
+#define xdp_queue_kick              vdev__xdp_queue_kick
+#define xdp_queue_open              vdev__xdp_queue_open
+#define xdp_queue_reap              vdev__xdp_queue_reap
 
 #endif

@@ -4,7 +4,9 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/ethtool.h>
 #include <linux/rtnetlink.h>
+#include <linux/sockios.h>
 #include <linux/veth.h>
 #include <net/if.h>
 #include <net/if_arp.h>
@@ -18,6 +20,8 @@
 #include <unistd.h>
 
 #include <check.h>
+
+#include <vdev/netif_xdp.h>
 
 /*
  * A namespace of users as well, so that root is not needed; not twice, or there would be no way back. Root needs none, and a
@@ -62,13 +66,48 @@ static void write_file(const char *path, const char *text)
 	close(fd);
 }
 
-void ns_enter(void)
+const char *xdp_missing(void)
 {
-	ck_assert_msg(enter() == 0, "unshare: %s", strerror(errno));
+	const struct vdev_netif_xdp_config cfg = {.size = sizeof(cfg), .name = "lo", .ring = 64};
+	struct vdev_netif *n;
+	int status = 0;
+	pid_t pid = fork();
+
+	if (pid == 0)
+		_exit(unshare(CLONE_NEWNET) < 0 ? EPERM : -vdev_netif_xdp_new(&n, vdev_env_hosted(), &cfg));
+	if (pid < 0 || waitpid(pid, &status, 0) != pid || !WIFEXITED(status))
+		return "no processes";
+	switch (WEXITSTATUS(status)) {
+	case EPERM:
+		return "a network namespace with XDP needs root";
+	case ENOSYS:
+	case EAFNOSUPPORT:
+		return "this kernel has no XDP sockets";
+	default:
+		return NULL;
+	}
+}
+
+static void be_quiet(void)
+{
 	/* No frames of its own accord. */
 	write_file("/proc/sys/net/ipv6/conf/all/disable_ipv6", "1");
 	write_file("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1");
 	if_up("lo", 1);
+}
+
+void ns_enter(void)
+{
+	ck_assert_msg(enter() == 0, "unshare: %s", strerror(errno));
+	be_quiet();
+}
+
+int ns_enter_as_root(void)
+{
+	if (unshare(CLONE_NEWNET) < 0)
+		return -errno;
+	be_quiet();
+	return 0;
 }
 
 static void control(unsigned long request, void *arg, const char *what)
@@ -232,19 +271,47 @@ void if_delete(const char *name)
 	ask(&r);
 }
 
+void if_no_offloads(const char *name)
+{
+	static const uint32_t what[] = {ETHTOOL_STXCSUM, ETHTOOL_STSO, ETHTOOL_SGSO};
+	struct ethtool_value v = {0, 0};
+	struct ifreq r = named(name);
+
+	for (size_t i = 0; i < sizeof(what) / sizeof(what[0]); i++) {
+		v.cmd = what[i];
+		r.ifr_data = (char *)&v;
+		control(SIOCETHTOOL, &r, "SIOCETHTOOL");
+	}
+}
+
+static void put_queues(struct request *r, uint32_t queues)
+{
+	if (queues == 0)
+		return;
+	put(r, IFLA_NUM_TX_QUEUES, &queues, sizeof(queues));
+	put(r, IFLA_NUM_RX_QUEUES, &queues, sizeof(queues));
+}
+
 void veth_new(const char *name, const char *peer)
+{
+	veth_new_queues(name, peer, 0);
+}
+
+void veth_new_queues(const char *name, const char *peer, uint32_t queues)
 {
 	struct request r = link_request(RTM_NEWLINK);
 	struct rtattr *info, *data, *other;
 
 	r.h.nlmsg_flags = NLM_F_CREATE | NLM_F_EXCL;
 	put(&r, IFLA_IFNAME, name, strlen(name) + 1);
+	put_queues(&r, queues);
 	info = put(&r, IFLA_LINKINFO, NULL, 0);
 	put(&r, IFLA_INFO_KIND, "veth", 5);
 	data = put(&r, IFLA_INFO_DATA, NULL, 0);
 	other = put(&r, VETH_INFO_PEER, NULL, 0);
 	r.h.nlmsg_len += (uint32_t)sizeof(struct ifinfomsg); /* all zero */
 	put(&r, IFLA_IFNAME, peer, strlen(peer) + 1);
+	put_queues(&r, queues);
 	nest_end(&r, other);
 	nest_end(&r, data);
 	nest_end(&r, info);

@@ -12,6 +12,7 @@
 #include <vdev/netif_pcap.h>
 #include <vdev/netif_simple.h>
 #include <vdev/netif_tap.h>
+#include <vdev/netif_xdp.h>
 
 #include "net_ns.h"
 
@@ -71,6 +72,14 @@ static int new_packet(struct vdev_netif **out)
 	return vdev_netif_packet_new(out, &env, &cfg);
 }
 
+static int new_xdp(struct vdev_netif **out)
+{
+	const struct vdev_netif_xdp_config cfg = {
+		.size = sizeof(cfg), .name = "b", .pairs = 2, .ring = 64};
+
+	return vdev_netif_xdp_new(out, &env, &cfg);
+}
+
 static int new_pcap(struct vdev_netif **out)
 {
 	struct vdev_netif_pcap_config cfg = {.size = sizeof(cfg), .own_netif = 1};
@@ -87,7 +96,8 @@ static int new_pcap(struct vdev_netif **out)
 	return rc;
 }
 
-static int (*const make[])(struct vdev_netif **) = {new_tap, new_packet, new_pcap};
+static int (*const make[])(struct vdev_netif **) = {new_tap, new_packet, new_pcap, new_xdp};
+enum { WITHOUT_XDP = 3 };
 
 /* A netif and a channel each way. Returns 0, or what the first failure was. */
 static int life(int kind)
@@ -113,7 +123,10 @@ START_TEST(no_memory)
 {
 	int before, failures = 0, rc;
 
-	ns_enter();
+	if (_i < WITHOUT_XDP)
+		ns_enter();
+	else
+		ck_assert_int_eq(ns_enter_as_root(), 0);
 	veth_new("a", "b");
 	before = descriptors();
 	for (int left = 0;; left++) {
@@ -144,7 +157,8 @@ void test_suites(SRunner *runner)
 		exit(77);
 	}
 	tcase_set_timeout(tc, 60);
-	tcase_add_loop_test(tc, no_memory, 0, sizeof(make) / sizeof(make[0]));
+	tcase_add_loop_test(tc, no_memory, 0,
+	                    xdp_missing() == NULL ? sizeof(make) / sizeof(make[0]) : WITHOUT_XDP);
 	suite_add_tcase(suite, tc);
 	srunner_add_suite(runner, suite);
 }
