@@ -237,9 +237,20 @@ step_vlan()
 		fail "eth0.$1 does not come up"
 }
 
-# step_ping_vlan:ID: the other one there
+# step_also:ID: an address in VLAN ID's network on eth0 itself, for whom the switch puts the tag on
+step_also()
+{
+	ip addr add "10.9.$1.$net_ip/24" dev eth0 || fail "ip addr"
+}
+
+# step_ping_vlan:ID: the other one there, once it is
 step_ping_vlan()
 {
+	waited=0
+	until ping -c 1 -W 1 "10.9.$1.$net_peer" > /tmp/ping 2>&1; do
+		waited=$((waited + 1))
+		[ $waited -lt 60 ] || { cat /tmp/ping; fail "10.9.$1.$net_peer does not answer"; }
+	done
 	ping -c 3 -A -W 10 "10.9.$1.$net_peer" > /tmp/ping 2>&1 || { cat /tmp/ping; fail "ping in VLAN $1"; }
 	say "ping vlan=$1"
 }
