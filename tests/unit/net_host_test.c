@@ -117,6 +117,7 @@ static void send_one(struct net_fixture *f, unsigned pair, const uint32_t *cut)
 START_TEST(disabled_senders)
 {
 	static const uint32_t cuts[2][16] = {{0}, {5, 20}};
+	struct vdev_net_counters counted;
 	struct net_fixture f;
 
 	net_init(&f, _i & 1, 0);
@@ -128,6 +129,10 @@ START_TEST(disabled_senders)
 		ck_assert_uint_eq(f.netif.nsent, round & 1 ? 3 : 0);
 		fake_netif_clear(&f.netif);
 	}
+	vdev_net_counters(f.v, &counted);
+	ck_assert_uint_eq(counted.sent, 9);
+	ck_assert_uint_eq(counted.discarded, 9);
+	ck_assert_uint_eq(counted.malformed, 0);
 	net_fini(&f);
 }
 END_TEST

@@ -218,8 +218,10 @@ uint32_t net_process_buffers(void *model, struct vdev_queue *q, const struct vir
 	uint32_t done = 0;
 
 	(void)model;
-	if (unlikely(!vdev_queue_enabled(q)))
+	if (unlikely(!vdev_queue_enabled(q))) {
+		net_count(&t->count->discarded, n);
 		return n;
+	}
 	while (done < n) {
 		uint32_t run = begin_buffers(t, &b[done], n - done, &bytes), taken;
 
@@ -256,6 +258,7 @@ uint32_t net_process(void *model, struct vdev_queue *q, const struct virtq_chain
 	if (unlikely(net_role(model, q) == NET_CTRL))
 		return net_ctrl_process(q, chains, n);
 	if (unlikely(!vdev_queue_enabled(q))) {
+		net_count(&t->count->discarded, n);
 		use(q, chains, n, 0);
 		return n;
 	}
