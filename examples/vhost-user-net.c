@@ -15,6 +15,8 @@
 #include "net_options.h"
 #include "netifs.h"
 
+enum { AT_MTU = 10 };
+
 struct net_daemon;
 
 /* What one socket serves. */
@@ -134,7 +136,11 @@ static void print_queues(const struct vdev *v, unsigned first, const char *const
 static void print_device(struct vdev *v)
 {
 	struct vdev_net_counters c;
+	uint8_t mtu[2];
 
+	/* as the driver reads it (VIRTIO 1.4, 5.1.4); a front-end may have said another than --mtu */
+	vdev_config_read(v, AT_MTU, mtu, sizeof(mtu));
+	print_number("mtu", mtu[0] | (unsigned)mtu[1] << 8);
 	vdev_net_counters(v, &c);
 	print_number("received", c.received);
 	print_number("received_bytes", c.received_bytes);
