@@ -424,6 +424,44 @@ START_TEST(statistics)
 }
 END_TEST
 
+/* A frame that has to come again, since the netif does not take it, counts when it has gone out. */
+START_TEST(statistics_of_frames_that_wait)
+{
+	uint8_t bytes[100] = {2, 0, 0, 0, 0, 1}, data[16], r[128];
+	uint8_t hdr[12] = {1, 1, 54, 0, 20, 0, 34, 0, 16, 0}; /* NEEDS_CSUM, GSO_TCPV4 */
+	struct net_fixture f;
+	uint32_t got;
+
+	ctrl_init(&f, _i & 1, 1);
+	net_start(&f);
+	f.netif.take = 0;
+	f.at = 8 << 20; /* out of the way of commands */
+	net_send(&f, 0, hdr, bytes, sizeof(bytes), _i & 2 ? (uint32_t[]){12, 0} : NULL);
+	vdev_loopback_kick(f.l, 1);
+	for (int i = 0; i < 3; i++) {
+		f.now += 1000000;
+		net_run(&f);
+	}
+	ck_assert_uint_gt(f.netif.sends, 2);
+	query(data, 1, 0x20000 | 0x40000);
+	ck_assert_int_eq(ctrl_command(&f, STATS, 1, data, 16, r, 128, &got), CTRL_OK);
+	ck_assert_uint_eq(got, 24 + 56);
+	ck_assert_uint_eq(le64(r + 8), 0);
+	ck_assert_uint_eq(le64(r + 16), 0);
+	ck_assert_uint_eq(le64(r + 32), 0);
+	f.netif.take = UINT32_MAX;
+	f.netif.sink->writable(f.netif.sink->ctx);
+	net_run(&f);
+	ck_assert_uint_eq(f.netif.nsent, 1);
+	ck_assert_int_eq(ctrl_command(&f, STATS, 1, data, 16, r, 128, &got), CTRL_OK);
+	ck_assert_uint_eq(le64(r + 8), 0);    /* as they are */
+	ck_assert_uint_eq(le64(r + 16), 1);   /* with a checksum left to be done */
+	ck_assert_uint_eq(le64(r + 32), 1);   /* segmented */
+	ck_assert_uint_eq(le64(r + 40), 100); /* bytes of those */
+	net_fini(&f);
+}
+END_TEST
+
 /* What the configuration space says of all this. */
 START_TEST(what_is_offered)
 {
@@ -472,6 +510,7 @@ void test_suites(SRunner *runner)
 	tcase_add_loop_test(tc, offloads, 0, 2);
 	tcase_add_loop_test(tc, announcing, 0, 2);
 	tcase_add_loop_test(tc, statistics, 0, 2);
+	tcase_add_loop_test(tc, statistics_of_frames_that_wait, 0, 4);
 	tcase_add_test(tc, what_is_offered);
 	suite_add_tcase(suite, tc);
 	srunner_add_suite(runner, suite);

@@ -138,6 +138,12 @@ void net_spread_begin(struct net_device *n, unsigned pair)
 			break;
 }
 
+/* All but some: those are counted elsewhere, perhaps a little earlier. */
+static uint64_t others(uint64_t all, uint64_t some)
+{
+	return all > some ? all - some : 0;
+}
+
 /* Values of statistics. */
 static uint32_t rx_values(const struct net_device *n, unsigned kind, unsigned index, uint64_t *v)
 {
@@ -159,7 +165,7 @@ static uint32_t rx_values(const struct net_device *n, unsigned kind, unsigned in
 	case NET_STAT_RX_CSUM:
 		v[0] = net_counted(&c->valid);
 		v[1] = net_counted(&c->needs_csum);
-		v[2] = frames - v[0] - v[1];
+		v[2] = others(frames, v[0] + v[1]);
 		return 4; /* none is known to be wrong: that is for the driver to find */
 	default:
 		v[0] = net_counted(&c->gso);
@@ -185,7 +191,7 @@ static uint32_t tx_values(const struct net_device *n, unsigned kind, unsigned in
 		return 6;
 	case NET_STAT_TX_CSUM:
 		v[1] = net_counted(&c->needs_csum);
-		v[0] = net_counted(&c->frames) - v[1];
+		v[0] = others(net_counted(&c->frames), v[1]);
 		return 2;
 	default:
 		/* Whoever receives them segments them if need be; here they go as they came. */

@@ -107,6 +107,8 @@ struct net_txq {
 	uint32_t hdr;
 	uint32_t may; /* enum vdev_net_takes: what the driver negotiated to leave to be done */
 	uint64_t deadline;
+	uint8_t
+		offloaded; /* among frames that were made is one to which something is left to be done */
 	struct vdev_frame frames[VDEV_BUFFERS];
 	uint32_t niov; /* room */
 	struct virtq_iov *iov;

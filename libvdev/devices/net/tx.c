@@ -34,7 +34,7 @@ static int negotiated(const struct vdev_frame *f, uint32_t may)
 }
 
 /* A frame to which something is left to be done. 0: it makes no sense. */
-static __attribute__((noinline)) int offloaded(const struct net_txq *t, const uint8_t *hdr,
+static __attribute__((noinline)) int offloaded(struct net_txq *t, const uint8_t *hdr,
                                                struct vdev_frame *f)
 {
 	net_hdr_get(hdr, t->hdr, &f->offload);
@@ -46,17 +46,12 @@ static __attribute__((noinline)) int offloaded(const struct net_txq *t, const ui
 	}
 	if (!negotiated(f, t->may) || vdev_net_offload_check(f) < 0)
 		return 0;
-	if (f->offload.flags & VDEV_NET_NEEDS_CSUM)
-		net_count(&t->count->needs_csum, 1);
-	if (f->offload.gso_type != VDEV_NET_GSO_NONE) {
-		net_count(&t->count->gso, 1);
-		net_count(&t->count->gso_bytes, f->len);
-	}
+	t->offloaded = 1;
 	return 1;
 }
 
 /* What is left to be done to a frame: mostly nothing. 0: what its header, in the driver's memory, says makes no sense. */
-static inline int look(const struct net_txq *t, const uint8_t *hdr, struct vdev_frame *f)
+static inline int look(struct net_txq *t, const uint8_t *hdr, struct vdev_frame *f)
 {
 	uint8_t copy[NET_HDR_MAX];
 	uint16_t todo;
@@ -71,8 +66,7 @@ static inline int look(const struct net_txq *t, const uint8_t *hdr, struct vdev_
 }
 
 /* A header or first piece in any form. 0: too short, or in too many pieces. */
-static __attribute__((noinline)) int begin_slowly(const struct net_txq *t,
-                                                  const struct virtq_chain *c,
+static __attribute__((noinline)) int begin_slowly(struct net_txq *t, const struct virtq_chain *c,
                                                   struct virtq_iov **iov, struct virtq_iov *end,
                                                   struct vdev_frame *f)
 {
@@ -97,8 +91,8 @@ static __attribute__((noinline)) int begin_slowly(const struct net_txq *t,
  * Make a frame of a chain. The usual ones: header and frame in one piece, or the header in a piece of its own. 0: it is
  * none.
  */
-static inline int begin(const struct net_txq *t, const struct virtq_chain *c,
-                        struct virtq_iov **iov, struct virtq_iov *end, struct vdev_frame *f)
+static inline int begin(struct net_txq *t, const struct virtq_chain *c, struct virtq_iov **iov,
+                        struct virtq_iov *end, struct vdev_frame *f)
 {
 	const struct virtq_iov *first = c->iov;
 	uint32_t len = c->read_bytes - t->hdr;
@@ -120,12 +114,30 @@ static inline int begin(const struct net_txq *t, const struct virtq_chain *c,
 	return look(t, first->base, f);
 }
 
+/* Statistics of what was left to be done to frames that went out: those that did not come again. */
+static __attribute__((noinline)) void count_offloads(struct net_txq *t, uint32_t n)
+{
+	struct net_tx_count *c = t->count;
+
+	for (const struct vdev_frame *f = t->frames; f != t->frames + n; f++) {
+		if (f->offload.flags & VDEV_NET_NEEDS_CSUM)
+			net_count(&c->needs_csum, 1);
+		if (f->offload.gso_type != VDEV_NET_GSO_NONE) {
+			net_count(&c->gso, 1);
+			net_count(&c->gso_bytes, f->len);
+		}
+	}
+	t->offloaded = 0;
+}
+
 /* The first n frames that were made go out. Returns how many did. */
 static inline uint32_t send(struct net_txq *t, uint32_t n)
 {
 	uint32_t taken = t->send(t->channel, t->frames, n);
 
 	net_count(&t->count->frames, taken);
+	if (unlikely(t->offloaded))
+		count_offloads(t, taken);
 	if (unlikely(__atomic_load_n(&t->n->spread, __ATOMIC_RELAXED) > 1))
 		net_learn(t->n, vdev_queue_index(t->q) / 2, t->frames, taken);
 	return taken;
