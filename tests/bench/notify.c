@@ -349,9 +349,11 @@ static int follow(struct rig *r)
 			} else if (strcmp(words, "end") == 0) {
 				look(r, &end);
 				report(r, way, &begin, &end);
-			} else if (strncmp(words, "over ", 5) == 0 && i == 0) {
-				if (strcmp(words, "over ok") == 0)
+			} else if (strcmp(words, "over ok") == 0) {
+				if (i == 0)
 					return 0;
+				p[i].fd = -1; /* the receiver may be the first to go */
+			} else if (strncmp(words, "over ", 5) == 0) {
 				fprintf(stderr, "notify: the guest gives up: %s\n", words + 5);
 				return -1;
 			}

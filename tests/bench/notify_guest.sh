@@ -50,11 +50,7 @@ if [ "$(argument vd.ip 1)" = 2 ]; then
 	over "ok"
 fi
 ms=$(argument vd.ms 1000)
-waited=0
-until ping -c 1 -W 1 10.9.0.2 > /dev/null 2>&1; do
-	waited=$((waited + 1))
-	[ $waited -lt 60 ] || over "nobody answers"
-done
+/notify-traffic await 10.9.0.2 60000 || over "nobody answers"
 for way in answer udp:1 udp:8 udp:32 tcp; do
 	/notify-traffic "${way%%:*}" 10.9.0.2 "$ms" "${way#*:}" || over "$way"
 done

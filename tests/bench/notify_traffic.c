@@ -158,6 +158,23 @@ static int sends(const char *name, const char *host, uint64_t ms, unsigned burst
 	return 0;
 }
 
+/* Until somebody answers: the other guest may take longer to start. */
+static int await(const char *host, uint64_t ms)
+{
+	uint64_t end = now_ms() + ms;
+	int fd = opened(SOCK_DGRAM, host, ECHO);
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+	char c = 0;
+
+	while (fd >= 0 && now_ms() < end) {
+		/* Nobody there is an error of the next call, whichever it is. */
+		if (send(fd, &c, 1, 0) == 1 && poll(&p, 1, 100) > 0 && recv(fd, &c, 1, 0) == 1)
+			return 0;
+		(void)poll(NULL, 0, 20);
+	}
+	return 1;
+}
+
 int main(int argc, char **argv)
 {
 	unsigned long burst = argc == 5 ? strtoul(argv[4], NULL, 10) : 1;
@@ -166,6 +183,8 @@ int main(int argc, char **argv)
 		return serve();
 	if (argc < 4)
 		return 2;
+	if (strcmp(argv[1], "await") == 0)
+		return await(argv[2], strtoull(argv[3], NULL, 10));
 	return sends(argv[1], argv[2], strtoull(argv[3], NULL, 10),
 	             burst >= 1 && burst <= BURST_MAX ? (unsigned)burst : 1);
 }
