@@ -1,52 +1,24 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Small rings, and every combination of what a descriptor or a used entry may say, out of a small alphabet. Whatever
- * the other side writes, a queue gives out buffers inside of memory, or breaks; a walk written apart from the code says
- * which. Ring, memory and results end at pages without permissions.
+ * Small rings, and every combination of what a descriptor may say, out of a small alphabet. Whatever the driver writes, a
+ * queue gives out buffers inside of memory, or breaks; a walk written apart from the code says which. Ring, memory and
+ * results end at pages without permissions.
  */
 #include "check_main.h"
 
-#include <stdio.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <virtq/virtq.h>
+#include "ring_small.h"
 
-enum { PAGE = 4096, RING_MAX = 4, TABLE = 0x100, NEAR = 0xf00 };
-
-#define MEM_GPA  UINT64_C(0x10000)
-#define RING_GPA UINT64_C(0x100000)
-#define INSIDE   (MEM_GPA + NEAR)
-#define LAST     (MEM_GPA + PAGE - 1)
-
-/* A descriptor's fields; extra is next (split) or id (packed). */
-struct field {
-	uint64_t addr;
-	uint32_t len;
-	uint16_t flags;
-	uint16_t extra;
-};
+enum { TABLE = 0x100 };
 
 /* Guarded pages: buffers, then one for each part of the ring, which ends with its page. */
 static uint8_t *buffers, *parts[3], *results;
 static struct virtq_mem mem;
 static struct virtq_region regions[4];
 
-static int packed;
-static uint16_t size;
 static struct virtq_dev dev, fresh;
 static uint64_t scratch[16], scratch_fresh[16];
 static struct virtq_iov *iov;
 static struct virtq_chain chains[RING_MAX + 1];
-static unsigned long combos, good, bad, none;
-
-static uint8_t *guarded(void)
-{
-	uint8_t *p = mmap(NULL, 3 * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-	ck_assert_ptr_ne(p, MAP_FAILED);
-	ck_assert_int_eq(mprotect(p + PAGE, PAGE, PROT_READ | PROT_WRITE), 0);
-	return p + PAGE;
-}
 
 static void memory_make(void)
 {
@@ -94,17 +66,6 @@ static void queue_make(int is_packed, uint16_t n)
 	ck_assert((uint8_t *)iov >= results);
 	fresh = dev;
 	memcpy(scratch_fresh, scratch, sizeof(scratch));
-}
-
-static void desc_put(uint8_t *p, const struct field *f)
-{
-	struct virtq_split_desc s = {f->addr, f->len, f->flags, f->extra};
-	struct virtq_packed_desc q = {f->addr, f->len, f->extra, f->flags};
-
-	if (packed)
-		memcpy(p, &q, sizeof(q));
-	else
-		memcpy(p, &s, sizeof(s));
 }
 
 /* The walk written apart. What a chain should be: bytes each way, or that it is none. */
@@ -318,19 +279,6 @@ static const struct field spots[] = {{.addr = INSIDE, .len = 0x100},
                                      {.addr = LAST, .len = 2},
                                      {.addr = MEM_GPA + TABLE, .len = 16},
                                      {.addr = UINT64_MAX, .len = UINT32_MAX}};
-#define N(a) ((uint32_t)(sizeof(a) / sizeof((a)[0])))
-
-/* Number of values of next or id: 0 to size, and the largest. */
-static uint32_t extras(void)
-{
-	return size + 2u;
-}
-
-static uint16_t extra_at(uint32_t i)
-{
-	return i == size + 1u ? 0xffff : (uint16_t)i;
-}
-
 /* Flags i of: the eight combinations; those with all reserved bits; packed: each with any of AVAIL and USED. */
 static uint16_t flags_at(uint32_t i)
 {
@@ -388,16 +336,6 @@ static void try_ring(const struct field *f)
 		try_packed(f);
 	else
 		try_split(f, 1, 0);
-}
-
-static void counted(unsigned long want)
-{
-	printf("%s ring of %u: %lu combinations, %lu chains, %lu broken, %lu nothing\n",
-	       packed ? "packed" : "split", size, combos, good, bad, none);
-	fflush(stdout);
-	ck_assert_uint_eq(combos, want);
-	ck_assert_uint_gt(good, 0);
-	ck_assert_uint_gt(bad, 0);
 }
 
 /* One descriptor, everything; in a split ring also every head and index. */
@@ -550,157 +488,6 @@ START_TEST(tables)
 }
 END_TEST
 
-/* The driver's side: a device that writes anything into the used ring. */
-
-static struct virtq_drv drv;
-static uint64_t drv_scratch[32];
-static uint8_t *drv_ring;
-
-/* The driver side in a guarded page, at its end; "added" buffers of 8 writable bytes are out, cookies 1 and up. */
-static void driver_make(unsigned added)
-{
-	struct virtq_drv_config cfg = {.size = sizeof(cfg), .queue_size = size, .ring_addr = RING_GPA};
-	struct virtq_seg seg = {INSIDE, 8};
-	size_t bytes;
-
-	virtq_features_set(&cfg.features, VIRTQ_F_VERSION_1);
-	if (packed)
-		virtq_features_set(&cfg.features, VIRTQ_F_RING_PACKED);
-	bytes = virtq_drv_ring_bytes(size, &cfg.features);
-	if (buffers == NULL)
-		buffers = guarded();
-	drv_ring = buffers + PAGE - ((bytes + 15) & ~(size_t)15);
-	cfg.ring = drv_ring;
-	cfg.scratch = drv_scratch;
-	cfg.scratch_bytes = sizeof(drv_scratch);
-	ck_assert_int_eq(virtq_drv_init(&drv, &cfg), 0);
-	for (uintptr_t i = 0; i < added; i++)
-		ck_assert_int_eq(virtq_drv_add(&drv, &seg, 0, 1, (void *)(i + 1)), 0);
-	virtq_drv_publish(&drv);
-}
-
-static const uint32_t used_lens[] = {0, 8, 9, UINT32_MAX};
-
-/* What take should return for used entries (id, len), n of which are shown: how many, and whether it breaks. */
-static int want_taken(const uint32_t *id, const uint32_t *len, uint32_t n, unsigned added)
-{
-	uint32_t i;
-
-	if (n > added)
-		return VIRTQ_EBROKEN;
-	for (i = 0; i < n; i++)
-		if (id[i] >= added || len[i] > 8 || (i == 1 && id[1] == id[0]))
-			break;
-	return i == 0 && n > 0 ? VIRTQ_EBROKEN : (int)i;
-}
-
-static void take_check(const uint32_t *id, const uint32_t *len, uint32_t n, unsigned added)
-{
-	struct virtq_done out[RING_MAX + 1];
-	int want = want_taken(id, len, n, added), got = virtq_drv_take(&drv, out, RING_MAX + 1);
-
-	combos++;
-	if (got != want)
-		ck_abort_msg("%s ring of %u, %u out, %u used, ids %x %x, lengths %x %x: %d, not %d",
-		             packed ? "packed" : "split", size, added, n, id[0], id[1], len[0], len[1], got,
-		             want);
-	for (int i = 0; i < got; i++)
-		if ((uintptr_t)out[i].cookie != id[i] + 1 || out[i].written != len[i])
-			ck_abort_msg("another buffer than was used");
-	if (virtq_drv_inflight(&drv) != added - (unsigned)(got > 0 ? got : 0))
-		ck_abort_msg("wrong count of buffers that are out");
-	good += got > 0;
-	bad += got < 0;
-	none += got == 0;
-}
-
-/* Ids: 0 to size, the largest; split: also one that is right in its low half. */
-static uint32_t used_id(uint32_t i)
-{
-	return i == size + 2u ? 0x10000 : extra_at(i);
-}
-
-static void used_split(const uint32_t *id, const uint32_t *len, uint16_t idx)
-{
-	uint8_t *used = drv_ring + (drv.device - drv.desc);
-
-	for (uint32_t i = 0; i < 2 && i < size; i++) {
-		memcpy(used + 4 + 8 * i, &id[i], 4);
-		memcpy(used + 8 + 8 * i, &len[i], 4);
-	}
-	memcpy(used + 2, &idx, 2);
-}
-
-static void used_packed(const uint32_t *id, const uint32_t *len, uint32_t shown)
-{
-	for (uint32_t i = 0; i < 2 && i < size; i++) {
-		struct field f = {INSIDE, len[i], 0, (uint16_t)id[i]};
-
-		/* Used in this lap, or as the driver left it. */
-		if (i < shown)
-			f.flags = VIRTQ_DESC_AVAIL | VIRTQ_DESC_USED;
-		else
-			f.flags = VIRTQ_DESC_AVAIL;
-		desc_put(drv_ring + 16 * i, &f);
-	}
-}
-
-static void used_all(unsigned added)
-{
-	static const uint16_t idxs[] = {0, 1, 2, 3, 4, 5, 0x7fff, 0xffff};
-	uint32_t ids = extras() + (packed ? 0 : 1), n = ids * N(used_lens);
-	struct virtq_drv drv_fresh;
-	uint64_t slots[32];
-	uint8_t ring[PAGE];
-	size_t bytes = (size_t)(buffers + PAGE - drv_ring);
-
-	drv_fresh = drv;
-	memcpy(slots, drv_scratch, sizeof(slots));
-	memcpy(ring, drv_ring, bytes);
-	for (uint32_t i = 0; i < n * n * (packed ? 3 : N(idxs)); i++) {
-		uint32_t at = i / (n * n), v[2] = {i % n, i / n % n}, id[2], len[2], shown;
-
-		for (int k = 0; k < 2; k++) {
-			id[k] = used_id(v[k] / N(used_lens));
-			len[k] = used_lens[v[k] % N(used_lens)];
-		}
-		memcpy(drv_ring, ring, bytes);
-		if (packed) {
-			shown = at > added ? added
-			                   : at; /* places that were never made available are not looked at */
-			used_packed(id, len, at);
-		} else {
-			shown = idxs[at];
-			if (shown > 2 && shown <= added)
-				continue; /* two entries are written */
-			used_split(id, len, idxs[at]);
-		}
-		take_check(id, len, shown, added);
-		drv = drv_fresh;
-		memcpy(drv_scratch, slots, sizeof(slots));
-	}
-}
-
-START_TEST(used_entries)
-{
-	static const struct {
-		int packed;
-		uint16_t size;
-		unsigned long combos;
-	} rings[] = {{0, 1, 4096}, {0, 2, 9600}, {0, 4, 29008}, {1, 1, 864},
-	             {1, 2, 2304}, {1, 3, 4800}, {1, 4, 8640}};
-
-	packed = rings[_i].packed;
-	size = rings[_i].size;
-	combos = good = bad = none = 0;
-	for (unsigned added = 0; added <= size; added++) {
-		driver_make(added);
-		used_all(added);
-	}
-	counted(rings[_i].combos);
-}
-END_TEST
-
 void test_suites(SRunner *runner)
 {
 	Suite *s = suite_create("ring_small");
@@ -712,10 +499,6 @@ void test_suites(SRunner *runner)
 	tcase_add_loop_test(tc, pairs_of_descriptors, 0, 3);
 	tcase_add_test(tc, shapes_of_four);
 	tcase_add_loop_test(tc, tables, 0, 2);
-	suite_add_tcase(s, tc);
-	tc = tcase_create("driver side");
-	tcase_set_timeout(tc, 300);
-	tcase_add_loop_test(tc, used_entries, 0, 7);
 	suite_add_tcase(s, tc);
 	srunner_add_suite(runner, s);
 }
