@@ -175,7 +175,7 @@ struct vdev_netif_ops {
 	int (*arm)(struct vdev_netif_channel *c);
 	/**
 	 * Where frames and events go; NULL: nowhere, and when that has returned none is on its way any more. Control
-	 * thread, never from inside of a sink.
+	 * thread, never from inside of a sink. May be NULL, where there never are any.
 	 */
 	void (*set_sink)(struct vdev_netif *n, const struct vdev_net_sink *sink);
 	/** What the driver takes (enum vdev_net_takes), for a netif whose source can do with less. Control. NULL: it doesn't care. */

@@ -18,66 +18,7 @@
 #include <vdev/netif_simple.h>
 
 #include "net_packet.h"
-
-/* --- a reader of its own ------------------------------------------------------------ */
-
-enum { HEAD = 24, RECORD = 16, MAX_RECORDS = 4096 };
-
-static struct {
-	uint8_t *bytes;
-	size_t len;
-	uint32_t snaplen;
-	uint32_t n;
-	struct {
-		uint64_t ns;
-		uint32_t kept, len;
-		const uint8_t *data;
-	} r[MAX_RECORDS];
-} file;
-
-static uint32_t u32(const uint8_t *p)
-{
-	uint32_t v;
-
-	memcpy(&v, p, sizeof(v));
-	return v;
-}
-
-/* Read the capture at fd; whatever is not as it should be fails the test. */
-static void read_capture(int fd)
-{
-	size_t at = HEAD;
-	off_t len = lseek(fd, 0, SEEK_END);
-
-	free(file.bytes);
-	memset(&file, 0, sizeof(file));
-	file.bytes = malloc((size_t)len);
-	file.len = (size_t)len;
-	ck_assert_int_eq(pread(fd, file.bytes, file.len, 0), len);
-	ck_assert_uint_ge(file.len, HEAD);
-	ck_assert_uint_eq(u32(file.bytes), 0xa1b23c4d);
-	ck_assert_uint_eq(u32(file.bytes + 4), 2 | 4 << 16);
-	ck_assert_uint_eq(u32(file.bytes + 8), 0);
-	ck_assert_uint_eq(u32(file.bytes + 12), 0);
-	file.snaplen = u32(file.bytes + 16);
-	ck_assert_uint_eq(u32(file.bytes + 20), 1);
-	while (at < file.len) {
-		const uint8_t *p = file.bytes + at;
-
-		ck_assert_uint_le(at + RECORD, file.len);
-		ck_assert_uint_lt(file.n, MAX_RECORDS);
-		file.r[file.n].ns = u32(p) * 1000000000ull + u32(p + 4);
-		ck_assert_uint_lt(u32(p + 4), 1000000000);
-		file.r[file.n].kept = u32(p + 8);
-		file.r[file.n].len = u32(p + 12);
-		file.r[file.n].data = p + RECORD;
-		at += RECORD + u32(p + 8);
-		ck_assert_uint_le(u32(p + 8), u32(p + 12));
-		ck_assert_uint_le(u32(p + 8), file.snaplen);
-		file.n++;
-	}
-	ck_assert_uint_eq(at, file.len);
-}
+#include "pcap_reader.h"
 
 /* --- the rig ---------------------------------------------------------------------------- */
 
@@ -507,7 +448,7 @@ START_TEST(limited_file)
 	struct vdev_netif_channel *c;
 	uint8_t bytes[1000] = {0};
 
-	capture(null_netif(), 0, HEAD + 4 * (RECORD + 1000));
+	capture(null_netif(), 0, PCAP_HEAD + 4 * (PCAP_RECORD + 1000));
 	c = channel(0, VDEV_NET_SEND);
 	for (int i = 0; i < 4; i++)
 		send_bytes(c, bytes, 1000, 1);
@@ -569,6 +510,27 @@ START_TEST(several_threads)
 }
 END_TEST
 
+/* A netif that neither pushes nor has news of its link may do without a place for a sink. */
+START_TEST(inner_without_a_sink)
+{
+	struct vdev_netif *inner = null_netif();
+	struct vdev_netif_ops ops = *inner->ops;
+	const struct vdev_netif_ops *own = inner->ops;
+	struct vdev_netif_channel *c;
+	uint8_t bytes[60] = {0};
+
+	ops.set_sink = NULL;
+	inner->ops = &ops;
+	capture(inner, 0, 0);
+	c = channel(0, VDEV_NET_SEND);
+	ck_assert_uint_eq(send_bytes(c, bytes, 60, 1), 1);
+	read_capture(t.fd);
+	ck_assert_uint_eq(file.n, 1);
+	close_all(c);
+	inner->ops = own;
+}
+END_TEST
+
 START_TEST(misuse)
 {
 	struct vdev_netif_pcap_config cfg = {.size = sizeof(cfg), .fd = -1};
@@ -621,6 +583,7 @@ void test_suites(SRunner *runner)
 	tcase_add_test(tc, full_disk);
 	tcase_add_test(tc, limited_file);
 	tcase_add_test(tc, several_threads);
+	tcase_add_test(tc, inner_without_a_sink);
 	tcase_add_test(tc, misuse);
 	suite_add_tcase(suite, tc);
 	srunner_add_suite(runner, suite);

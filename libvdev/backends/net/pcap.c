@@ -247,6 +247,8 @@ static void pcap_set_sink(struct vdev_netif *n, const struct vdev_net_sink *sink
 {
 	struct pcap *p = to_pcap(n);
 
+	if (op_of(p->inner->ops, set_sink) == NULL)
+		return;
 	/* When the inner one has let go of ours, nobody reads which one it stands for. */
 	p->inner->ops->set_sink(p->inner, NULL);
 	p->sink = sink;
