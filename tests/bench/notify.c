@@ -88,7 +88,7 @@ static void clean_up(void)
 
 	for (unsigned i = 0; i < GUESTS; i++)
 		if (rig.guest[i].pid > 0)
-			kill(rig.guest[i].pid, SIGKILL);
+			kill(-rig.guest[i].pid, SIGKILL);
 	if (rig.dir[0] == '\0')
 		return;
 	snprintf(command, sizeof(command), "rm -rf %s", rig.dir);
@@ -209,25 +209,27 @@ static void guest_start(struct rig *r, unsigned i)
 
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		setenv("TMPDIR", r->dir, 1); /* its memory is a file there */
-		if (getppid() != parent || null < 0 || dup2(null, 0) < 0 || dup2(fd[1], 1) < 0 ||
-		    dup2(null, 2) < 0)
+		if (setpgid(0, 0) != 0 || getppid() != parent || null < 0 || dup2(null, 0) < 0 ||
+		    dup2(fd[1], 1) < 0 || dup2(null, 2) < 0)
 			_exit(127);
 		execv(kernel, argv);
 		_exit(127);
 	}
+	(void)setpgid(g->pid, g->pid); /* whichever of the two comes first */
 	close(fd[1]);
 }
 
+/* It has processes of its own, which a kernel that is killed leaves behind: a group of them all. */
 static void guest_end(struct guest *g)
 {
 	int status;
 
-	/* It has processes of its own, which its end ends. */
-	for (unsigned i = 0; i < 500 && waitpid(g->pid, &status, WNOHANG) == 0; i++) {
-		if (i == 300)
-			kill(g->pid, SIGKILL);
+	for (unsigned i = 0; i < 3000 && waitpid(g->pid, &status, WNOHANG) == 0; i++) {
+		if (i == 2000)
+			kill(-g->pid, SIGKILL);
 		usleep(10000);
 	}
+	kill(-g->pid, SIGKILL);
 	g->pid = 0;
 	close(g->out);
 }
@@ -375,7 +377,7 @@ static int once(struct rig *r, int event_idx, int coalesce)
 	rc = follow(r);
 	for (unsigned i = 0; i < GUESTS; i++) {
 		if (rc < 0)
-			kill(r->guest[i].pid, SIGKILL);
+			kill(-r->guest[i].pid, SIGKILL);
 		guest_end(&r->guest[i]);
 	}
 	devices_free(r);
