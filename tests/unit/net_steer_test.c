@@ -124,6 +124,36 @@ START_TEST(flows_come_back_where_they_go_out)
 }
 END_TEST
 
+/* Conversations of several queues in one burst, whichever way round. */
+START_TEST(mixed_bursts)
+{
+	static const uint8_t flows[] = {1, 2, 1, 1, 2, 2, 2, 1};
+	enum { BURST = sizeof(flows) };
+	uint8_t b[BURST][FRAME], *p;
+	struct vdev_frame fr[BURST];
+	struct virtq_iov iov[BURST];
+	struct net_fixture f;
+
+	ctrl_init(&f, _i & 1, 2);
+	start(&f);
+	ck_assert_int_eq(ctrl_value(&f, MQ, 0, 2, 2), CTRL_OK);
+	sends(&f, (unsigned)_i / 2, 1);
+	sends(&f, 1 - (unsigned)_i / 2, 2);
+	for (unsigned i = 0; i < BURST; i++) {
+		tcp4(b[i], flows[i], 1);
+		b[i][FRAME - 1] = (uint8_t)i;
+		fr[i] = net_frame(&iov[i], b[i], FRAME);
+	}
+	ck_assert_uint_eq(net_push(&f, fr, BURST), BURST);
+	for (unsigned i = 0; i < BURST; i++) {
+		p = net_received(&f, flows[i] == 1 ? (unsigned)_i / 2 : 1 - (unsigned)_i / 2, NULL);
+		ck_assert_ptr_nonnull(p);
+		ck_assert_mem_eq(p + f.hdr, b[i], FRAME);
+	}
+	net_fini(&f);
+}
+END_TEST
+
 START_TEST(queues_that_are_reset)
 {
 	struct vdev_net_counters n;
@@ -442,6 +472,7 @@ void test_suites(SRunner *runner)
 
 	tcase_set_timeout(tc, 120);
 	tcase_add_loop_test(tc, flows_come_back_where_they_go_out, 0, 2);
+	tcase_add_loop_test(tc, mixed_bursts, 0, 4);
 	tcase_add_loop_test(tc, queues_that_are_reset, 0, 2);
 	tcase_add_loop_test(tc, table_of_the_driver, 0, 2);
 	tcase_add_loop_test(tc, hashes_alone, 0, 2);
