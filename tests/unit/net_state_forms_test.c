@@ -108,7 +108,10 @@ START_TEST(parts_cut_short)
 	bytes = net_get_le32(r.base);
 	for (uint32_t len = 0; len < bytes; len++) {
 		net_put_le32(r.base, len);
-		ck_assert_int_lt(load(&r, r.base, r.len, 1), 0);
+		if (len > 0 && len < PART) /* in the middle of the first one's header */
+			ck_assert_int_eq(load(&r, r.base, r.len, 1), VIRTQ_EBADMSG);
+		else
+			ck_assert_int_lt(load(&r, r.base, r.len, 1), 0);
 	}
 	net_put_le32(r.base, (uint32_t)r.len - 3);
 	ck_assert_int_eq(load(&r, r.base, r.len, 1), VIRTQ_EBADMSG);

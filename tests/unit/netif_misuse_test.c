@@ -71,6 +71,12 @@ START_TEST(captures)
 	ck_assert_uint_eq(inner.destroyed, 0);
 	close(pair[0]);
 	close(pair[1]);
+	cfg.path = "/dev/null";
+	ck_assert_int_eq(vdev_netif_pcap_new(&n, ENV, &inner.netif, &cfg), 0);
+	ck_assert_int_eq(vdev_netif_pcap_status(n, NULL), VIRTQ_EINVAL);
+	ck_assert_int_eq(vdev_netif_pcap_status(NULL, &status), VIRTQ_EINVAL);
+	ck_assert_int_eq(vdev_netif_pcap_status(n, &status), 0);
+	vdev_netif_free(n);
 }
 END_TEST
 
