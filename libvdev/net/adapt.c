@@ -4,8 +4,7 @@
 #include "libvdev/net/csum.h"
 #include "libvdev/net/segment.h"
 
-/* Bytes that are no IP packet's: Ethernet header and tags. */
-static uint32_t link_bytes(const struct vdev_frame *f)
+uint32_t frame_link_bytes(const struct vdev_frame *f)
 {
 	uint8_t h[VDEV_NET_ETH + 8];
 	uint16_t type;
@@ -19,7 +18,7 @@ static int too_long(const struct vdev_frame *f, uint32_t mtu)
 {
 	if (mtu == 0 || f->len <= mtu + VDEV_NET_ETH)
 		return 0;
-	return f->len > mtu + link_bytes(f);
+	return f->len > mtu + frame_link_bytes(f);
 }
 
 /* The sum of addresses and protocol. */

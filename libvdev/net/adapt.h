@@ -57,4 +57,7 @@ VIRTQ_MUST_CHECK int frame_adapt_begin(struct frame_adapt *a, const struct vdev_
  */
 VIRTQ_MUST_CHECK int frame_adapt_next(struct frame_adapt *a, struct vdev_frame *out);
 
+/* Bytes of a frame that are no IP packet's: Ethernet header and tags. */
+uint32_t frame_link_bytes(const struct vdev_frame *f);
+
 #endif

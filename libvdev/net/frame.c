@@ -124,6 +124,20 @@ int vdev_net_offload_check(const struct vdev_frame *f)
 	return err;
 }
 
+uint16_t frame_header_bytes(const struct vdev_frame *f)
+{
+	unsigned kind = f->offload.gso_type & ~(unsigned)(VDEV_NET_GSO_TUNNEL | VDEV_NET_GSO_ECN);
+	uint32_t bytes = 8;
+	uint8_t words = 0;
+
+	if (kind == VDEV_NET_GSO_TCPV4 || kind == VDEV_NET_GSO_TCPV6) {
+		(void)frame_read(f, f->offload.csum_start + 12u, &words, 1);
+		bytes = words >> 4 < 5 ? 20 : (words >> 4) * 4u;
+	}
+	bytes += f->offload.csum_start;
+	return bytes < UINT16_MAX ? (uint16_t)bytes : UINT16_MAX;
+}
+
 /* The IP version of the header at byte at, 0 where there is none. */
 static unsigned version_at(const struct vdev_frame *f, uint32_t at)
 {

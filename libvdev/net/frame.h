@@ -24,6 +24,7 @@ enum frame_size {
 	NET_HDR_PLAIN = 12,    /* struct virtio_net_hdr */
 	NET_HDR_HASH = 20,     /* with hash_value, hash_report */
 	NET_HDR_TUNNEL = 24,   /* with outer_th_offset, inner_nh_offset too */
+	NET_HDR_LEN = 2,       /* hdr_len */
 	NET_HDR_NUM_BUFFERS = 10,
 	NET_HDR_HASH_VALUE = 12,
 	NET_HDR_HASH_REPORT = 16
@@ -59,6 +60,9 @@ static inline int frame_offload_check(const struct vdev_frame *f)
 		return 0;
 	return vdev_net_offload_check(f);
 }
+
+/* Bytes of all headers of a frame with a gso_type, the (inner) transport header too, as that says of itself. */
+uint16_t frame_header_bytes(const struct vdev_frame *f);
 
 /* frame_fits() for what isn't the same for all frames of a kind. */
 int frame_fits_gso(const struct vdev_frame *f, uint32_t takes);

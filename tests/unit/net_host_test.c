@@ -4,7 +4,7 @@
 
 #include "check_main.h"
 #include "clause.h"
-#include "net_fixture.h"
+#include "net_ctrl.h"
 
 static const uint8_t no_hdr[24];
 static uint8_t bytes[60] = {0x52, 0x54};
@@ -79,6 +79,32 @@ START_TEST(speed_and_duplex)
 	CLAUSE("net/config-layout/D10");
 	ck_assert_uint_eq(c[4], links[_i].duplex);
 	CLAUSE("net/config-layout/D11");
+	net_fini(&f);
+}
+END_TEST
+
+/* A link that changes speed while it is up is not shown to a driver that was told otherwise. */
+START_TEST(speed_that_changes)
+{
+	struct net_fixture f;
+	uint8_t before[5], c[5], status[2];
+
+	net_init(&f, 0, 0);
+	f.netif.info.speed = 1000;
+	f.netif.info.duplex = 1;
+	net_want(&f, VDEV_NET_F_SPEED_DUPLEX);
+	net_want(&f, VDEV_NET_F_STATUS);
+	net_start(&f);
+	vdev_config_read(f.v, 12, before, sizeof(before));
+	f.netif.info.speed = 100;
+	f.netif.info.duplex = 0;
+	f.netif.sink->link(f.netif.sink->ctx);
+	net_run(&f);
+	vdev_config_read(f.v, 6, status, sizeof(status));
+	ck_assert_uint_eq(status[0] & 1, 1);
+	vdev_config_read(f.v, 12, c, sizeof(c));
+	ck_assert_mem_eq(c, before, sizeof(c));
+	CLAUSE("net/config-layout/D12");
 	net_fini(&f);
 }
 END_TEST
@@ -219,6 +245,31 @@ START_TEST(pairs_by_enabling)
 }
 END_TEST
 
+/* Notifications that the driver wants held back come before their time where a queue is stopped. */
+START_TEST(stopped_with_notifications_held_back)
+{
+	static const uint8_t coal[8] = {100, 0, 0, 0, 0, 0, 16};
+	struct virtq_iov iov;
+	struct vdev_frame frame = net_frame(&iov, bytes, sizeof(bytes));
+	struct net_fixture f;
+
+	ctrl_init(&f, _i, 1);
+	net_start(&f);
+	ck_assert_int_eq(ctrl_set(&f, 6, 1, coal, sizeof(coal)), CTRL_OK);
+	net_run(&f);
+	for (unsigned i = 0; i < 4; i++)
+		(void)net_buffer(&f, 0, 256, 1);
+	for (unsigned i = 0; i < 2; i++)
+		ck_assert_uint_eq(net_push(&f, &frame, 1), 1);
+	net_run(&f);
+	ck_assert_uint_eq(f.interrupts[0], 0);
+	ck_assert_int_eq(vdev_queue_stop(f.v, 0), 0);
+	ck_assert_uint_eq(f.interrupts[0], 1);
+	CLAUSE("net/ctrl/notifications-coalescing/D7");
+	net_fini(&f);
+}
+END_TEST
+
 void test_suites(SRunner *runner)
 {
 	Suite *s = suite_create("network device and host");
@@ -228,10 +279,12 @@ void test_suites(SRunner *runner)
 	tcase_add_loop_test(tc, told_of_an_mtu, 0, 2);
 	tcase_add_test(tc, no_mtu_to_be_told);
 	tcase_add_loop_test(tc, speed_and_duplex, 0, 3);
+	tcase_add_test(tc, speed_that_changes);
 	tcase_add_loop_test(tc, told_to_announce, 0, 2);
 	tcase_add_loop_test(tc, disabled_senders, 0, 4);
 	tcase_add_loop_test(tc, disabled_receiver, 0, 4);
 	tcase_add_loop_test(tc, pairs_by_enabling, 0, 2);
+	tcase_add_loop_test(tc, stopped_with_notifications_held_back, 0, 2);
 	suite_add_tcase(s, tc);
 	srunner_add_suite(runner, s);
 }

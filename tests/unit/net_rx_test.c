@@ -29,14 +29,12 @@ static unsigned expect(struct net_fixture *f, const uint8_t *frame, uint32_t len
 
 	ck_assert_ptr_nonnull(p);
 	n = le16(p + NUM_BUFFERS);
-	CLAUSE("net/rx-buffers/D1");
 	for (unsigned i = 0; i < n; i++) {
 		uint32_t skip = i == 0 ? HDR : 0;
 
 		ck_assert_ptr_nonnull(p);
 		if (i + 1 < n)
 			ck_assert_uint_eq(written, bytes);
-		CLAUSE("net/rx-packets/D3");
 		ck_assert_uint_le(at + written - skip, len);
 		ck_assert_mem_eq(p + skip, frame + at, written - skip);
 		at += written - skip;
@@ -44,7 +42,6 @@ static unsigned expect(struct net_fixture *f, const uint8_t *frame, uint32_t len
 			p = net_received(f, 0, &written);
 	}
 	ck_assert_uint_eq(at, len);
-	CLAUSE("net/rx-packets/D2");
 	return n;
 }
 
@@ -75,6 +72,9 @@ START_TEST(merged_buffers)
 				net_buffer(&f, 0, sizes[s], 1 + (i + (uint32_t)l) % 3);
 			ck_assert_uint_eq(net_push(&f, &fr, 1), 1);
 			ck_assert_uint_eq(expect(&f, frame, lens[l], sizes[s]), need);
+			CLAUSE("net/rx-buffers/D1");
+			CLAUSE("net/rx-packets/D2");
+			CLAUSE("net/rx-packets/D3");
 			/* the one that was left over goes back, and is used the next time */
 			fr = net_frame(&iov, frame, 14);
 			if (sizes[s] < HDR + 14)
@@ -221,32 +221,6 @@ START_TEST(nobody_there)
 }
 END_TEST
 
-START_TEST(mtu_and_longest)
-{
-	static uint8_t frame[2000];
-	struct vdev_net_counters n;
-	struct net_fixture f;
-	struct virtq_iov iov;
-	struct vdev_frame fr = net_frame(&iov, frame, 1000 + 14 + 4);
-
-	net_init(&f, _i, 0);
-	net_want(&f, VDEV_NET_F_MTU);
-	f.net_cfg.mtu = 1000;
-	net_start(&f);
-	net_buffer(&f, 0, 2000, 1);
-	iov.len = fr.len = 1019;
-	ck_assert_uint_eq(net_push(&f, &fr, 1), 1);
-	ck_assert_ptr_null(net_received(&f, 0, NULL));
-	CLAUSE("net/config-layout/D5");
-	iov.len = fr.len = 1018;
-	ck_assert_uint_eq(net_push(&f, &fr, 1), 1);
-	ck_assert_ptr_nonnull(net_received(&f, 0, NULL));
-	vdev_net_counters(f.v, &n);
-	ck_assert_uint_eq(n.oversized, 1);
-	net_fini(&f);
-}
-END_TEST
-
 /* A netif that is asked: frames for which there is no buffer wait, and its descriptor is not looked at meanwhile. */
 START_TEST(polled)
 {
@@ -300,10 +274,9 @@ START_TEST(headers)
 	p = net_received(&f, 0, NULL);
 	ck_assert_ptr_nonnull(p);
 	ck_assert_uint_eq(p[0], _i ? VDEV_NET_DATA_VALID : 0);
-	CLAUSE("net/rx-packets/D5a");
 	ck_assert_uint_eq(p[1], 0);
-	CLAUSE("net/rx-packets/D21");
 	if (!_i) {
+		CLAUSE("net/rx-packets/D5a");
 		net_fini(&f);
 		return;
 	}
@@ -316,7 +289,6 @@ START_TEST(headers)
 	ck_assert_uint_eq(p[0], VDEV_NET_NEEDS_CSUM);
 	ck_assert_uint_eq(le16(p + 6), 34);
 	ck_assert_uint_eq(le16(p + 8), 16);
-	CLAUSE("net/rx-packets/D18");
 	net_fini(&f);
 }
 END_TEST
@@ -428,7 +400,6 @@ void test_suites(SRunner *runner)
 	tcase_add_loop_test(tc, single_buffers, 0, 2);
 	tcase_add_loop_test(tc, too_few_buffers, 0, 2);
 	tcase_add_loop_test(tc, nobody_there, 0, 2);
-	tcase_add_loop_test(tc, mtu_and_longest, 0, 2);
 	tcase_add_loop_test(tc, polled, 0, 2);
 	tcase_add_loop_test(tc, headers, 0, 2);
 	tcase_add_loop_test(tc, offloads_in_software, 0, 8);

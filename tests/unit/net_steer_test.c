@@ -113,6 +113,7 @@ START_TEST(flows_come_back_where_they_go_out)
 
 		ck_assert(at >= 0 && at < 4);
 		ck_assert_int_eq(arrives_tcp(&f, flow, NULL), at);
+		CLAUSE("net/automatic-receive-steering-in-multiqueue/N3");
 		first += at == 0;
 	}
 	ck_assert_uint_lt(first, 80);
@@ -248,6 +249,7 @@ START_TEST(table_of_the_driver)
 	ck_assert_int_eq(ctrl_value(&f, MQ, 0, 1, 2), CTRL_OK);
 	for (unsigned flow = 0; flow < 20; flow++)
 		ck_assert_int_eq(arrives_tcp(&f, flow, hdr), 0);
+	CLAUSE("net/device-operation-in-multiqueue-mode/N1");
 	ck_assert_uint_eq(hdr[16], 2); /* still told */
 	net_fini(&f);
 }

@@ -79,7 +79,7 @@ struct net_rxq {
 	uint32_t takes;                     /* and of it has left on */
 	const struct net_settings *s;       /* see docs/adr/0017 */
 	struct virtq_features has;          /* negotiated */
-	uint32_t longest;                   /* bytes of a frame that is no GSO, at most */
+	uint32_t longest;                   /* bytes of a frame without tags that is no GSO, at most */
 	uint8_t mergeable;
 	uint8_t flags;   /* of the header, that the driver may see */
 	uint8_t filters; /* the driver does not want all frames */

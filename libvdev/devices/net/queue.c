@@ -59,7 +59,7 @@ static int rx_start(struct net_device *n, struct vdev_queue *q, unsigned pair)
 	r->longest = VDEV_NET_MAX_FRAME;
 	if (vdev_has(n->v, VDEV_NET_F_MTU)) {
 		vdev_config_read(n->v, NET_AT_MTU, mtu, sizeof(mtu));
-		r->longest = net_get_le16(mtu) + (uint32_t)VDEV_NET_ETH + 4; /* and a tag */
+		r->longest = net_get_le16(mtu) + (uint32_t)VDEV_NET_ETH;
 	}
 	r->mergeable = vdev_has(n->v, VDEV_NET_F_MRG_RXBUF) != 0;
 	r->nchains = NET_RX_CHAINS;

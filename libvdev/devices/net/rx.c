@@ -133,9 +133,9 @@ void net_rx_settings(struct net_rxq *r)
 {
 	r->s = net_settings_of(r->n);
 	r->takes = net_offloads(r->s, r->negotiated);
-	r->flags = r->takes & VDEV_NET_TAKES_CSUM
-	               ? VDEV_NET_NEEDS_CSUM | VDEV_NET_DATA_VALID | VDEV_NET_UDP_TUNNEL_CSUM
-	               : 0;
+	r->flags = r->takes & VDEV_NET_TAKES_CSUM ? VDEV_NET_NEEDS_CSUM | VDEV_NET_DATA_VALID : 0;
+	if (r->takes & VDEV_NET_TAKES_TUNNEL_CSUM)
+		r->flags |= VDEV_NET_UDP_TUNNEL_CSUM;
 	r->hashes = virtq_features_has(&r->has, VDEV_NET_F_HASH_REPORT) && r->s->rss.types != 0;
 	r->filters =
 		!r->s->modes[NET_RX_PROMISC] && (virtq_features_has(&r->has, VDEV_NET_F_CTRL_RX) ||
@@ -182,6 +182,14 @@ static void net_rx_note(const struct net_rxq *r, const struct vdev_frame *frame,
 	}
 }
 
+/* What the driver is told of a frame that is left to it to segment: its sender's word for it is not enough. */
+static void tell_gso(const struct vdev_frame *frame, uint8_t *hdr)
+{
+	net_put_le16(hdr + NET_HDR_LEN, frame_header_bytes(frame));
+	hdr[0] &=
+		(uint8_t) ~(hdr[1] & VDEV_NET_GSO_TUNNEL ? VDEV_NET_DATA_VALID : VDEV_NET_UDP_TUNNEL_CSUM);
+}
+
 /* Any frame, into any buffers. */
 static __attribute__((noinline)) int give_slowly(struct fill *f, const struct vdev_frame *frame)
 {
@@ -203,6 +211,8 @@ static __attribute__((noinline)) int give_slowly(struct fill *f, const struct vd
 	}
 	net_hdr_put(hdr, r->hdr, &frame->offload);
 	hdr[0] &= r->flags;
+	if (hdr[1] != VDEV_NET_GSO_NONE)
+		tell_gso(frame, hdr);
 	net_rx_note(r, frame, hdr);
 	net_put_le16(hdr + NET_HDR_NUM_BUFFERS, (uint16_t)n);
 	copy(f, frame, hdr, n);
@@ -238,11 +248,17 @@ static inline int give(struct fill *f, const struct vdev_frame *frame)
 	return DONE;
 }
 
-/* No frame may be cut: what is longer than the driver was told is not for it. */
+/* No frame may be cut: what is longer than the driver was told is not for it. Tags don't count. */
+static int longer_than_told(const struct net_rxq *r, const struct vdev_frame *frame)
+{
+	return frame->offload.gso_type == 0 &&
+	       frame->len > r->longest - VDEV_NET_ETH + frame_link_bytes(frame);
+}
+
 static inline int too_long(const struct net_rxq *r, const struct vdev_frame *frame)
 {
-	return (frame->len > r->longest && frame->offload.gso_type == 0) ||
-	       frame->len > VDEV_NET_MAX_FRAME;
+	return unlikely(frame->len > r->longest) &&
+	       (frame->len > VDEV_NET_MAX_FRAME || longer_than_told(r, frame));
 }
 
 static int give_checked(struct fill *f, const struct vdev_frame *frame)

@@ -38,14 +38,16 @@ static __attribute__((noinline)) int offloaded(struct net_txq *t, const uint8_t 
                                                struct vdev_frame *f)
 {
 	net_hdr_get(hdr, t->hdr, &f->offload);
-	/* What a receiver says of a frame is not for a sender to say; the rest is looked at. */
-	f->offload.flags &= VDEV_NET_NEEDS_CSUM | VDEV_NET_UDP_TUNNEL_CSUM;
-	if (f->offload.flags == 0 && f->offload.gso_type == 0) {
+	if (!(f->offload.gso_type & VDEV_NET_GSO_TUNNEL))
+		f->offload.outer_th = f->offload.inner_nh = 0;
+	if (!(f->offload.flags & FRAME_SENDER_FLAGS) && f->offload.gso_type == 0) {
 		memset(&f->offload, 0, sizeof(f->offload));
 		return 1;
 	}
 	if (!negotiated(f, t->may) || vdev_net_offload_check(f) < 0)
 		return 0;
+	/* What a receiver says of a frame is not for a sender to say. */
+	f->offload.flags &= FRAME_SENDER_FLAGS;
 	t->offloaded = 1;
 	return 1;
 }
