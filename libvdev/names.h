@@ -73,6 +73,8 @@
 #define frame_cursor_pieces         vdev__frame_cursor_pieces
 #define frame_cursor_read           vdev__frame_cursor_read
 #define frame_fits_gso              vdev__frame_fits_gso
+#define frame_header_bytes          vdev__frame_header_bytes
+#define frame_link_bytes            vdev__frame_link_bytes
 #define frame_read                  vdev__frame_read
 #define front_area_close            vdev__front_area_close
 #define front_channel_close         vdev__front_channel_close
