@@ -65,6 +65,28 @@ static void shapes_add(struct ring_case base, int full)
 		rings[nrings++] = c;
 }
 
+/* The same for a device that takes and gives buffers. */
+static void buffer_shapes_add(struct ring_case base, int full)
+{
+	struct ring_case c = base;
+
+	c.buffers = 1;
+	rings[nrings++] = c;
+	c.batch = 1;
+	rings[nrings++] = c;
+	c.in_order = 1;
+	rings[nrings++] = c;
+	c.batch = c.in_order = 0;
+	c.untake = 1;
+	rings[nrings++] = c;
+	if (!full)
+		return;
+	c.size = 4;
+	c.burst = 2;
+	c.publishes = 2;
+	rings[nrings++] = c;
+}
+
 static int full(void)
 {
 	return test_rounds(1) > 1;
@@ -74,14 +96,17 @@ static void cases_make(uint8_t publishes)
 {
 	nrings = 0;
 	for (uint8_t packed = 0; packed < 2; packed++)
-		for (uint8_t event_idx = 0; event_idx < 2; event_idx++)
-			shapes_add((struct ring_case){.packed = packed,
-			                              .event_idx = event_idx,
-			                              .size = 2,
-			                              .segs = 1,
-			                              .publishes = publishes,
-			                              .burst = 1},
-			           publishes > 2);
+		for (uint8_t event_idx = 0; event_idx < 2; event_idx++) {
+			const struct ring_case base = {.packed = packed,
+			                               .event_idx = event_idx,
+			                               .size = 2,
+			                               .segs = 1,
+			                               .publishes = publishes,
+			                               .burst = 1};
+
+			shapes_add(base, publishes > 2);
+			buffer_shapes_add(base, publishes > 2);
+		}
 }
 
 static void case_name(uint32_t i, char *buf, unsigned n)
@@ -178,13 +203,16 @@ static void reaches_find(void)
 }
 
 /* Kinds of configurations: in each that comes to a site the site must be needed. */
-enum { KIND_PLAIN, KIND_RING, KINDS = KIND_RING + 4, KIND_ANY };
+enum { KIND_PLAIN, KIND_RING, KINDS = KIND_RING + 8, KIND_ANY };
 
 static int kind_of(uint32_t i)
 {
-	return i < CASE_RINGS
-	           ? KIND_PLAIN
-	           : KIND_RING + 2 * rings[i - CASE_RINGS].packed + rings[i - CASE_RINGS].event_idx;
+	const struct ring_case *c;
+
+	if (i < CASE_RINGS)
+		return KIND_PLAIN;
+	c = &rings[i - CASE_RINGS];
+	return KIND_RING + 4 * c->buffers + 2 * c->packed + c->event_idx;
 }
 
 static int kind_reaches(int kind, uint32_t site)

@@ -46,6 +46,7 @@ static struct {
 	struct virtq_dev vq;
 	uint64_t scratch[16];
 	struct virtq_chain chains[SIZE_MAX_];
+	struct virtq_buffer buffers[SIZE_MAX_];
 	uint8_t pc;
 	uint8_t popped;
 	uint8_t used;
@@ -185,6 +186,57 @@ static int device_pop(void)
 	return 0;
 }
 
+/* The quick way: buffers. */
+static void buffer_check(const struct virtq_buffer *b, unsigned k)
+{
+	if (k >= total())
+		ex_violation("the device took more than was added");
+	if (b->len != 2 || (uint8_t *)b->base != ex_base() + answered_at(k))
+		ex_violation("the device saw an entry before the driver had written it");
+	if (ex_data_load(ex_base() + asked_at(k)) != (uint16_t)(ASKED + k))
+		ex_violation("the device saw an entry before the buffer's contents");
+}
+
+static int device_take(void)
+{
+	uint32_t n = virtq_dev_take(&dev.vq, dev.buffers, SIZE_MAX_, 1);
+
+	for (uint32_t i = 0; i < n; i++)
+		buffer_check(&dev.buffers[i], dev.popped + i);
+	if (rc.untake && n > 1) {
+		if (virtq_dev_untake(&dev.vq, &dev.buffers[1], n - 1) != 0)
+			ex_violation("the device could not put buffers back");
+		memset(&dev.buffers[1], 0, (n - 1) * sizeof(dev.buffers[0]));
+		n = 1;
+	}
+	dev.popped = (uint8_t)(dev.popped + n);
+	dev.n = (uint8_t)n;
+	dev.i = 0;
+	dev.pc = n > 0 ? V_HANDLE : V_ARM;
+	return 0;
+}
+
+/* All of them at once, or one. */
+static int device_give(void)
+{
+	static const uint32_t written[SIZE_MAX_] = {2, 2, 2, 2};
+	uint32_t n = rc.batch ? dev.n : 1;
+
+	for (uint32_t i = dev.i; i < dev.i + n; i++) {
+		unsigned k = (unsigned)(dev.popped - dev.n) + i;
+
+		ex_data_store(ex_base() + answered_at(k), (uint16_t)(ANSWERED + k));
+	}
+	if (virtq_dev_give(&dev.vq, &dev.buffers[dev.i], written, n, 1) != 0)
+		ex_violation("the device could not give");
+	dev.used = (uint8_t)(dev.used + n);
+	dev.i = (uint8_t)(dev.i + n);
+	dev.pc = V_PUBLISH;
+	if (dev.i == dev.n)
+		memset(dev.buffers, 0, sizeof(dev.buffers));
+	return 0;
+}
+
 static int device_handle(void)
 {
 	unsigned i = rc.lifo ? (unsigned)(dev.n - 1 - dev.i) : dev.i;
@@ -213,9 +265,9 @@ static int device_step(void)
 		dev.pc = V_POP;
 		return 0;
 	case V_POP:
-		return device_pop();
+		return rc.buffers ? device_take() : device_pop();
 	case V_HANDLE:
-		return device_handle();
+		return rc.buffers ? device_give() : device_handle();
 	case V_PUBLISH:
 		virtq_dev_publish(&dev.vq);
 		dev.pc = V_INTERRUPT;
@@ -363,10 +415,11 @@ void ring_case_set(const struct ring_case *c)
 
 void ring_case_name(const struct ring_case *c, char *buf, unsigned n)
 {
-	snprintf(buf, n, "%s%s%s%s, size %u, %ux%u buffers of %u%s%s", c->packed ? "packed" : "split",
-	         c->event_idx ? " EVENT_IDX" : "", c->in_order ? " IN_ORDER" : "",
-	         c->indirect ? " INDIRECT" : "", c->size, c->publishes, c->burst, c->segs,
-	         c->batch ? ", used in batches" : "", c->lifo ? ", backwards" : "");
+	snprintf(buf, n, "%s%s%s%s, size %u, %ux%u buffers of %u%s%s%s%s",
+	         c->packed ? "packed" : "split", c->event_idx ? " EVENT_IDX" : "",
+	         c->in_order ? " IN_ORDER" : "", c->indirect ? " INDIRECT" : "", c->size, c->publishes,
+	         c->burst, c->segs, c->batch ? ", used in batches" : "", c->lifo ? ", backwards" : "",
+	         c->buffers ? ", the quick way" : "", c->untake ? ", one at a time" : "");
 }
 
 void ring_add(void)
@@ -377,6 +430,8 @@ void ring_add(void)
 
 int ring_pop(void)
 {
+	if (rc.buffers)
+		return dev.n = (uint8_t)virtq_dev_take(&dev.vq, dev.buffers, total(), 1);
 	return dev.n = (uint8_t)virtq_dev_pop(&dev.vq, dev.chains, total(), iov, IOVS);
 }
 
@@ -384,7 +439,10 @@ void ring_use(void)
 {
 	const uint32_t written[SIZE_MAX_] = {2, 2, 2, 2};
 
-	must(virtq_dev_push(&dev.vq, dev.chains, written, dev.n) == 0);
+	if (rc.buffers)
+		must(virtq_dev_give(&dev.vq, dev.buffers, written, dev.n, 1) == 0);
+	else
+		must(virtq_dev_push(&dev.vq, dev.chains, written, dev.n) == 0);
 	virtq_dev_publish(&dev.vq);
 }
 

@@ -18,6 +18,8 @@ struct ring_case {
 	uint8_t burst;     /* buffers added for each of them */
 	uint8_t batch;     /* the device publishes once for all that it popped, else each by itself */
 	uint8_t lifo;      /* and pushes the youngest first */
+	uint8_t buffers;   /* the device takes and gives buffers instead of chains; segs is 1 */
+	uint8_t untake;    /* and puts all but the first back each time */
 };
 
 /*
