@@ -180,6 +180,7 @@
 #define net_steer                   vdev__net_steer
 #define net_sum                     vdev__net_sum
 #define net_sum_pieces              vdev__net_sum_pieces
+#define net_tell_takes              vdev__net_tell_takes
 #define net_toeplitz                vdev__net_toeplitz
 #define net_tunnel_of               vdev__net_tunnel_of
 #define net_tx_poll                 vdev__net_tx_poll

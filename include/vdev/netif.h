@@ -178,7 +178,12 @@ struct vdev_netif_ops {
 	 * thread, never from inside of a sink. May be NULL, where there never are any.
 	 */
 	void (*set_sink)(struct vdev_netif *n, const struct vdev_net_sink *sink);
-	/** What the driver takes (enum vdev_net_takes), for a netif whose source can do with less. Control. NULL: it doesn't care. */
+	/**
+	 * What the driver takes from now on (enum vdev_net_takes), for a netif whose source can do with less: told when a
+	 * driver is ready, when it turns offloads on or off, and 0 when the device is reset. Frames with more are
+	 * no mistake: they are adapted on their way. Any one thread. NULL: it doesn't care.
+	 * @return 0, or -errno: frames come as before
+	 */
 	int (*set_takes)(struct vdev_netif *n, uint32_t takes);
 	/**
 	 * How many pairs of channels are in use from now on: a netif that spreads frames over channels uses the first so

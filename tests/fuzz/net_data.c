@@ -303,12 +303,14 @@ static int note(struct side *s, const uint8_t *bytes, uint32_t len)
 	s->store += f.len;
 	f.offload = packet.offload;
 	f.offload.flags &= VDEV_NET_NEEDS_CSUM | VDEV_NET_UDP_TUNNEL_CSUM;
-	if (s->hdr < 24)
+	if (s->hdr < 24 || !(f.offload.gso_type & VDEV_NET_GSO_TUNNEL))
 		f.offload.outer_th = f.offload.inner_nh = 0;
 	if (f.offload.flags == 0 && f.offload.gso_type == 0)
 		memset(&f.offload, 0, sizeof(f.offload));
 	tx->offload = f.offload;
-	tx->valid = model_may_send(s, &f);
+	/* In a tunnel a sum can't be said to be valid. */
+	tx->valid = model_may_send(s, &f) && !(f.offload.gso_type & VDEV_NET_GSO_TUNNEL &&
+	                                       packet.offload.flags & VDEV_NET_DATA_VALID);
 	return 1;
 }
 

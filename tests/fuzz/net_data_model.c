@@ -61,7 +61,7 @@ void model_start(struct side *s)
 	s->longest = VDEV_NET_MAX_FRAME;
 	if (vdev_has(s->v, VDEV_NET_F_MTU)) {
 		vdev_config_read(s->v, 10, mtu, sizeof(mtu));
-		s->longest = VDEV_NET_ETH + 4u + (uint32_t)(mtu[0] | mtu[1] << 8);
+		s->longest = VDEV_NET_ETH + (uint32_t)(mtu[0] | mtu[1] << 8);
 	}
 }
 
@@ -189,11 +189,36 @@ static void accept(struct side *s, uint32_t n)
 	s->received++;
 }
 
+/* Bytes of headers of a frame that is left to be segmented. */
+static uint16_t heads(const struct vdev_frame *f)
+{
+	const uint8_t *th = (const uint8_t *)f->iov->base + f->offload.csum_start;
+	uint32_t bytes = 8;
+
+	if (f->offload.csum_offset == 16)
+		bytes = th[12] < 0x50 ? 20 : (th[12] >> 4) * 4u;
+	bytes += f->offload.csum_start;
+	return bytes < 0xffff ? (uint16_t)bytes : 0xffff;
+}
+
+/* Bytes of up to two tags. */
+static uint32_t tags(const struct vdev_frame *f)
+{
+	const uint8_t *type = (const uint8_t *)f->iov->base + 12;
+	uint32_t bytes = 0;
+
+	while (bytes < 8 && ((type[bytes] == 0x81 && type[bytes + 1] == 0) ||
+	                     (type[bytes] == 0x88 && type[bytes + 1] == 0xa8)))
+		bytes += 4;
+	return bytes;
+}
+
 /* The header that a driver has to find before a frame in n buffers. */
 static void put_header(const struct side *s, const struct vdev_frame *f, uint32_t n, uint8_t *h)
 {
 	const struct vdev_net_offload *o = &f->offload;
-	const uint16_t words[5] = {o->hdr_len, o->gso_size, o->csum_start, o->csum_offset, (uint16_t)n};
+	const uint16_t words[5] = {o->gso_type != 0 ? heads(f) : o->hdr_len, o->gso_size, o->csum_start,
+	                           o->csum_offset, (uint16_t)n};
 	uint32_t value;
 	unsigned report;
 
@@ -253,7 +278,8 @@ static enum fate arrives(struct side *s, const struct vdev_frame *f, int certain
 {
 	uint32_t bytes = s->hdr + f->len, n = buffers_for(s, bytes);
 
-	if (f->len > VDEV_NET_MAX_FRAME || (f->len > s->longest && f->offload.gso_type == 0))
+	if (f->len > VDEV_NET_MAX_FRAME ||
+	    (f->len > s->longest && f->offload.gso_type == 0 && f->len > s->longest + tags(f)))
 		return UNFIT;
 	if (n == 0)
 		return s->mergeable || s->rx_first == s->rx_end ? STARVED : UNFIT;

@@ -92,7 +92,8 @@ static void set_sink(struct vdev_netif *n, const struct vdev_net_sink *sink)
 static int set_takes(struct vdev_netif *n, uint32_t takes)
 {
 	of(n)->takes = takes;
-	return 0;
+	of(n)->told++;
+	return of(n)->takes_error;
 }
 
 static void set_pairs(struct vdev_netif *n, uint32_t pairs)

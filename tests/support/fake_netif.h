@@ -20,8 +20,9 @@ struct fake_netif {
 	struct vdev_netif_info info;
 	const struct vdev_net_sink *sink;
 	/* How to behave. */
-	uint32_t take;  /* frames of one send at most */
-	int open_error; /* what open answers */
+	uint32_t take;   /* frames of one send at most */
+	int open_error;  /* what open answers */
+	int takes_error; /* what set_takes answers */
 	/* What was sent. */
 	struct fake_sent sent[FAKE_FRAMES];
 	uint32_t nsent, sends;
@@ -29,7 +30,7 @@ struct fake_netif {
 	struct vdev_frame frames[FAKE_FRAMES];
 	uint32_t first, nframes;
 	/* What happened. */
-	uint32_t opened, closed, destroyed, armed, pairs, takes;
+	uint32_t opened, closed, destroyed, armed, pairs, takes, told;
 	struct fake_channel {
 		struct vdev_netif_channel channel;
 		struct fake_netif *f;

@@ -130,6 +130,7 @@ START_TEST(goes_on_elsewhere)
 		got += net_received(&f, q, NULL) != NULL;
 	ck_assert_uint_eq(got, 1);
 	ck_assert_uint_eq(to.netif.pairs, 3);
+	ck_assert_uint_eq(to.netif.takes, VDEV_NET_TAKES_CSUM);
 	ck_assert_int_eq(vdev_function_reset(vdev_function(to.v)), 0);
 	old = to.v;
 	ck_assert_int_eq(vdev_function_set_mem(vdev_function(old), NULL), 0);

@@ -244,6 +244,8 @@ static void answer(struct net_ctrlq *c, const struct virtq_chain *chain, uint8_t
 		c->oks++;
 		if (r->did & NET_DID_MAC && vdev_has(n->v, VDEV_NET_F_MAC))
 			vdev_config_update(n->v, NET_AT_MAC, net_settings_of(n)->mac, VDEV_NET_MAC);
+		if (r->did & NET_DID_OFFLOADS)
+			net_tell_takes(n, 1);
 		if (r->did & NET_DID_ANNOUNCE)
 			net_status(n, 0, NET_S_ANNOUNCE);
 		if (r->did & NET_DID_COAL)

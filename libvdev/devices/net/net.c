@@ -23,6 +23,7 @@ static void net_reset(void *model)
 	uint8_t shown[VDEV_NET_MAC];
 
 	net_ctrl_reset(n);
+	net_tell_takes(n, 0);
 	vdev_config_read(n->v, NET_AT_MAC, shown, sizeof(shown));
 	if (memcmp(shown, n->mac, sizeof(shown)) != 0)
 		vdev_config_update(n->v, NET_AT_MAC, n->mac, sizeof(n->mac));

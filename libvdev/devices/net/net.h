@@ -151,6 +151,8 @@ extern const struct vdev_model_ops net_model_ops;
 /* queue.c */
 int net_queue_start(void *model, struct vdev_queue *q);
 void net_queue_end(void *model, struct vdev_queue *q);
+/* driver: 0: there is none. */
+void net_tell_takes(struct net_device *n, int driver);
 
 /* tx.c */
 uint32_t net_process(void *model, struct vdev_queue *q, const struct virtq_chain *chains,

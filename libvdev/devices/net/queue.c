@@ -25,6 +25,19 @@ static uint32_t header_bytes(const struct net_device *n)
 	return vdev_has(n->v, VDEV_NET_F_HASH_REPORT) ? NET_HDR_HASH : NET_HDR_PLAIN;
 }
 
+/* Tell the netif what the driver takes; all is adapted here, if the netif does not go by it. */
+void net_tell_takes(struct net_device *n, int driver)
+{
+	const struct vdev_netif_ops *ops = n->netif->ops;
+	struct virtq_features has;
+
+	if (ops->set_takes == NULL)
+		return;
+	vdev_accepted(n->v, &has);
+	(void)ops->set_takes(n->netif,
+	                     driver ? net_offloads(net_settings_of(n), net_guest_takes(&has)) : 0);
+}
+
 /* Bytes of an array that is followed by others. */
 static size_t padded(size_t bytes)
 {
