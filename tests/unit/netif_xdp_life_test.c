@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -210,6 +211,65 @@ START_TEST(several_channels)
 }
 END_TEST
 
+static struct {
+	uint32_t got; /* frames */
+	int over;
+} threads;
+
+static void *receiver(void *ctx)
+{
+	struct vdev_netif_channel *c = ctx;
+	struct vdev_frame f[VDEV_NET_BURST];
+	int n = 0;
+
+	while (n >= 0 && !__atomic_load_n(&threads.over, __ATOMIC_ACQUIRE)) {
+		n = t.netif->ops->receive(c, f, VDEV_NET_BURST);
+		for (int i = 0; i < n; i++)
+			if (bytes_of(&f[i])[DATA] == 'x')
+				__atomic_fetch_add(&threads.got, 1, __ATOMIC_RELAXED);
+		if (n == 0)
+			usleep(500);
+	}
+	return NULL;
+}
+
+/* Each frame comes once, whoever a queue belongs to just then; and others send meanwhile. */
+START_TEST(pairs_change_under_way)
+{
+	enum { ROUNDS = 40, EACH = 48 };
+	const struct vdev_netif_xdp_config cfg = {.size = sizeof(cfg), .name = "ours", .pairs = 2};
+	uint8_t bytes[200];
+	struct virtq_iov iov = {bytes, 0};
+	struct vdev_frame f = {.iov = &iov, .niov = 1, .offload = needs_csum};
+	pthread_t thread[2];
+
+	teardown();
+	open_all(&cfg, 3, 1500);
+	iov.len = f.len = datagram(bytes, t.mac, "sent", 4);
+	memset(&threads, 0, sizeof(threads));
+	for (int i = 0; i < 2; i++)
+		ck_assert_int_eq(pthread_create(&thread[i], NULL, receiver, t.rx[i]), 0);
+	for (uint32_t round = 1; round <= ROUNDS; round++) {
+		for (int i = 0; i < EACH; i++) {
+			host_sends("x", 1, 1000 + i);
+			if (i % 8 == 0)
+				t.netif->ops->set_pairs(t.netif, 1 + (unsigned)(i / 8 + (int)round) % 2);
+		}
+		send_frames(&f, 1);
+		expect_at_host("sent", 4);
+		for (int i = 0; __atomic_load_n(&threads.got, __ATOMIC_RELAXED) < round * EACH && i < 60000;
+		     i++)
+			usleep(1000);
+		ck_assert_uint_eq(__atomic_load_n(&threads.got, __ATOMIC_RELAXED), round * EACH);
+	}
+	__atomic_store_n(&threads.over, 1, __ATOMIC_RELEASE);
+	for (int i = 0; i < 2; i++)
+		ck_assert_int_eq(pthread_join(thread[i], NULL), 0);
+	ck_assert_uint_eq(counters().received, ROUNDS * EACH);
+	ck_assert_uint_eq(counters().receive_dropped, 0);
+}
+END_TEST
+
 START_TEST(misuse)
 {
 	struct vdev_netif_xdp_config cfg = {.size = sizeof(cfg), .name = "nowhere"};
@@ -261,6 +321,7 @@ void test_suites(SRunner *runner)
 	tcase_add_test(tc, killed);
 	tcase_add_test(tc, interface_down_up_and_gone);
 	tcase_add_test(tc, several_channels);
+	tcase_add_test(tc, pairs_change_under_way);
 	tcase_add_test(tc, misuse);
 	tcase_add_test(with(suite, "generic", setup_generic), the_interface_is_ours);
 	srunner_add_suite(runner, suite);
