@@ -265,13 +265,14 @@ static double per(uint64_t n, uint64_t of)
 	return of == 0 ? -1 : (double)n / (double)of;
 }
 
-static void figure(const struct rig *r, const char *name, const char *what, double v)
+static void figure(const struct rig *r, const char *name, const char *what, const char *unit,
+                   double v)
 {
 	char full[160];
 
 	snprintf(full, sizeof(full), "%s: %s", name, what);
 	if (v >= 0)
-		bench_print_count(stdout, "notify", full, "count", v, NULL, -1, r->o->json);
+		bench_print_count(stdout, "notify", full, unit, v, NULL, -1, r->o->json);
 }
 
 static void cell(double v)
@@ -292,6 +293,8 @@ static void report(const struct rig *r, const char *way, const struct counts *a,
 	                                   "interrupts a second, received",
 	                                   "interrupts a second, sent",
 	                                   "Mbit/s received"};
+	static const char *const units[] = {"frames/s", "frames", "1/s",   "frames",
+	                                    "1/s",      "1/s",    "Mbit/s"};
 	double s = (double)(b->ns - a->ns) / 1e9;
 	double v[] = {(double)(b->sent - a->sent) / s,
 	              per(b->sent - a->sent, b->kicks - a->kicks),
@@ -308,7 +311,7 @@ static void report(const struct rig *r, const char *way, const struct counts *a,
 		return;
 	if (r->o->json) {
 		for (unsigned i = 0; i < sizeof(v) / sizeof(v[0]); i++)
-			figure(r, name, what[i], v[i]);
+			figure(r, name, what[i], units[i], v[i]);
 		return;
 	}
 	printf("%-36s", name);
