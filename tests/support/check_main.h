@@ -2,9 +2,8 @@
 #ifndef TESTS_SUPPORT_CHECK_MAIN_H
 #define TESTS_SUPPORT_CHECK_MAIN_H
 
-#include <check.h>
-
 #include "clause.h"
+#include "mark.h"
 
 /*
  * What each test program includes. It defines test_suites(), which adds its suites to the runner;

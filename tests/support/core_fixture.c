@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "core_fixture.h"
 
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+
+#include "mark.h"
 
 enum { SLOT_BYTES = 1024, PAGE = 4096 };
 

@@ -19,7 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <check.h>
+#include "mark.h"
 
 #include <vdev/netif_xdp.h>
 

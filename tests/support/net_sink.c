@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "net_sink.h"
 
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "mark.h"
 
 static uint32_t deliver(void *ctx, const struct vdev_frame *frames, uint32_t n, uint32_t flow)
 {

@@ -3,12 +3,12 @@
 #ifndef TESTS_UNIT_NET_SWITCH_RIG_H
 #define TESTS_UNIT_NET_SWITCH_RIG_H
 
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <vdev/net_switch.h>
 
+#include "mark.h"
 #include "net_sink.h"
 
 enum { RIG_PORTS = 8 };
