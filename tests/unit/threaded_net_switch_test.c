@@ -111,8 +111,8 @@ static void *send_all_the_time(void *arg)
 			s->port->ops->close(c);
 			ck_assert_int_eq(s->port->ops->open(s->port, s->pair, VDEV_NET_SEND, &c), 0);
 		}
-		if (took < BURST)
-			sched_yield();
+		if (took < BURST || n % 16 == 0)
+			sched_yield(); /* or a busy machine hardly lets the others run */
 	}
 	s->port->ops->close(c);
 	return NULL;
@@ -310,7 +310,7 @@ END_TEST
 START_TEST(a_crowded_table)
 {
 	const struct vdev_switch_config cfg = {.size = sizeof(cfg), .addresses = 4};
-	unsigned long rounds = test_rounds(20000);
+	unsigned long rounds = test_rounds(4000);
 	struct vdev_netif *port[STAY];
 	struct receiver *r[STAY];
 	struct sender s[SENDERS];
