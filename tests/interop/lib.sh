@@ -7,6 +7,7 @@
 #
 # VDEV_BUILD  build tree (default: build/ in the source tree)
 # VDEV_BLK    the vhost-user-blk daemon (default: the build tree's)
+# VDEVKIT_PARALLEL  cases at a time (2)
 # VDEVKIT_GUEST_LIMIT  seconds until a guest counts as hanging (90): more on a slow or busy machine
 # VDEV_KEEP   if set, the working directory stays for a look at its logs
 
@@ -14,7 +15,7 @@ it_top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 it_build=${VDEV_BUILD:-$it_top/build}
 it_blk=${VDEV_BLK:-$it_build/examples/vhost-user-blk}
 it_cache=${XDG_CACHE_HOME:-$HOME/.cache}/vdevkit
-it_parallel=2
+it_parallel=${VDEVKIT_PARALLEL:-2}
 it_image_mib=256
 it_machine=
 it_devices=()

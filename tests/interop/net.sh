@@ -59,22 +59,35 @@ net_least()
 
 # net_qemu NAME SOCKET PAIRS DEVICE_OPTIONS [KERNEL_ARGUMENT...]: a Linux guest with a network device,
 # see it_devices in lib.sh; it_reconnect=,reconnect=1 has it come back to a daemon that was killed.
-# No MSI-X vectors: QEMU 7.2 under TCG crashes when a vhost-user network device unmasks one.
 net_qemu()
 {
-	local name=$1 socket=$2 pairs=$3 options=$4 accel cpu=max
-	shift 4
+	local it_nics=("$3 $4 $2")
+
+	net_qemu_nics "$1" "$3" "${@:5}"
+}
+
+# net_qemu_nics NAME CPUS [KERNEL_ARGUMENT...]: one with a device for each "PAIRS DEVICE_OPTIONS SOCKET"
+# of it_nics; the Kth is its ethK.
+# No MSI-X vectors: QEMU 7.2 under TCG crashes when a vhost-user network device unmasks one.
+net_qemu_nics()
+{
+	local name=$1 cpus=$2 accel cpu=max nic pairs options socket nics=()
+	shift 2
 
 	read -r accel _ < "$it_cache/qemu/accel"
 	[ "$accel" = kvm ] && cpu=host
-	[ "$pairs" -eq 1 ] || options+=,mq=on
+	for nic in "${!it_nics[@]}"; do
+		read -r pairs options socket <<< "${it_nics[nic]}"
+		[ "$pairs" -eq 1 ] || options+=,mq=on
+		nics+=(-chardev "socket,id=socket$nic,path=$socket${it_reconnect:-}"
+			-netdev "vhost-user,id=net$nic,chardev=socket$nic,queues=$pairs"
+			-device "virtio-net-pci,netdev=net$nic,vectors=0,romfile=$options")
+	done
 	: > "$name.out"
-	qemu-system-x86_64 -M "q35,memory-backend=mem$it_machine" -accel "$accel" -cpu "$cpu" -smp "$pairs" -m 256 \
+	qemu-system-x86_64 -M "q35,memory-backend=mem$it_machine" -accel "$accel" -cpu "$cpu" -smp "$cpus" -m 256 \
 		-object memory-backend-memfd,id=mem,size=256M,share=on \
 		-nodefaults -no-user-config -display none -no-reboot -serial "file:$name.out" \
-		"${it_devices[@]}" -chardev "socket,id=net,path=$socket${it_reconnect:-}" \
-		-netdev "vhost-user,id=net,chardev=net,queues=$pairs" \
-		-device "virtio-net-pci,netdev=net,vectors=0,romfile=$options" \
+		"${it_devices[@]}" "${nics[@]}" \
 		-kernel "$it_cache/qemu/vmlinuz" -initrd "$it_cache/qemu/initramfs" \
 		-append "console=ttyS0 quiet panic=-1 no_timer_check vd.mode=net $*" < /dev/null 2> "$name.err" &
 	guest_new "$name" $! "Linux in QEMU"
@@ -106,6 +119,19 @@ guest()
 	guest_name=$1
 	guest_pid=${guest_pids[$1]}
 	guest_peer=${guest_peers[$1]}
+}
+
+# guest_nics NAME: what it said about each of its interfaces, for guest NAME.K
+guest_nics()
+{
+	local nic
+
+	awk -v name="$1" '/^VD nic /{out = name "." $3 ".vd"} out != "" {print > out}' "$1.vd"
+	for nic in "$1".*.vd; do
+		nic=${nic%.vd}
+		guest_pids[$nic]=${guest_pids[$1]}
+		guest_peers[$nic]=${guest_peers[$1]}
+	done
 }
 
 # one_is_over: some guest, or the daemon, has ended
