@@ -85,7 +85,7 @@ START_TEST(configurations_are_checked)
 			bad.mem = NULL;
 			break;
 		case 4:
-			bad.flags = 2;
+			bad.flags = 4;
 			break;
 		case 5:
 			bad.max_chain = INT32_MAX / 8 + 1;
