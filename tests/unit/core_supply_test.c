@@ -262,6 +262,7 @@ START_TEST(stopped_disabled_and_reset)
 {
 	struct virtq_chain c[SIZE];
 	struct virtq_iov iov[64];
+	struct virtq_buffer b;
 	struct rig r;
 
 	rig_init(&r, _i);
@@ -269,6 +270,7 @@ START_TEST(stopped_disabled_and_reset)
 	publish(&r);
 	ck_assert_int_eq(vdev_queue_enable(r.v, 0, 0), 0);
 	ck_assert_int_eq(vdev_queue_enter(r.q), 1);
+	ck_assert_uint_eq(vdev_queue_take_buffers(r.q, &b, 1), 0);
 	ck_assert_int_eq(vdev_queue_take(r.q, c, 1, iov, 64), VIRTQ_ECANCELED);
 	vdev_queue_leave(r.q);
 	ck_assert_int_eq(vdev_queue_enable(r.v, 0, 1), 0);

@@ -14,37 +14,38 @@
 #include "check_main.h"
 #include "net_ns.h"
 
-enum { PAIRS = 2, SPARE = 6 };
+enum { SPARE = 6 };
 
 /* What is made, and may not be made in part. */
 typedef int make(void);
 
 static struct vdev_netif *netif;
+static unsigned pairs;
 static struct vdev_netif_channel *channel;
 
 static int make_packet(void)
 {
 	const struct vdev_netif_packet_config cfg = {
-		.size = sizeof(cfg), .name = "ours", .pairs = PAIRS, .ring = 32, .frame_max = 2000};
+		.size = sizeof(cfg), .name = "ours", .pairs = pairs, .ring = 32, .frame_max = 2000};
 
 	return vdev_netif_packet_new(&netif, vdev_env_hosted(), &cfg);
 }
 
 static int make_tap(void)
 {
-	const struct vdev_netif_tap_config cfg = {.size = sizeof(cfg), .name = "ours", .pairs = PAIRS};
+	const struct vdev_netif_tap_config cfg = {.size = sizeof(cfg), .name = "ours", .pairs = pairs};
 
 	return vdev_netif_tap_new(&netif, vdev_env_hosted(), &cfg);
 }
 
 static int make_send(void)
 {
-	return netif->ops->open(netif, 1, VDEV_NET_SEND, &channel);
+	return netif->ops->open(netif, pairs - 1, VDEV_NET_SEND, &channel);
 }
 
 static int make_receive(void)
 {
-	return netif->ops->open(netif, 1, VDEV_NET_RECEIVE, &channel);
+	return netif->ops->open(netif, pairs - 1, VDEV_NET_RECEIVE, &channel);
 }
 
 static void drop_netif(void)
@@ -114,6 +115,7 @@ static void in_want(make *f, void (*drop)(void))
 
 START_TEST(packet_sockets)
 {
+	pairs = 1 + (unsigned)_i;
 	ns_enter();
 	veth_new("host", "ours");
 	if_up("host", 1);
@@ -131,6 +133,7 @@ END_TEST
 
 START_TEST(taps)
 {
+	pairs = 1 + (unsigned)_i;
 	ns_enter();
 	in_want(make_tap, drop_netif);
 	ck_assert_int_eq(make_tap(), 0);
@@ -152,8 +155,8 @@ void test_suites(SRunner *runner)
 		printf("skipped: %s\n", missing);
 		exit(77);
 	}
-	tcase_add_test(tc, packet_sockets);
-	tcase_add_test(tc, taps);
+	tcase_add_loop_test(tc, packet_sockets, 0, 2);
+	tcase_add_loop_test(tc, taps, 0, 2);
 	suite_add_tcase(suite, tc);
 	srunner_add_suite(runner, suite);
 }
