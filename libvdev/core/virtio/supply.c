@@ -68,14 +68,26 @@ int vdev_queue_take(struct vdev_queue *q, struct virtq_chain *chains, uint32_t m
 	return n;
 }
 
+/* The driver won't see them: it has broken the ring meanwhile, or the model is mistaken. */
+static rare void not_given(struct vdev_queue *q, int rc, int id, uint32_t n)
+{
+	if (rc == VIRTQ_EBROKEN)
+		queue_broke(q, NULL);
+	else
+		core_log(q->v, VDEV_LOG_ERROR, rc, (int)q->index, id, n,
+		         "the model gave what is not out, or wrote more than there is room for");
+}
+
 void vdev_queue_give(struct vdev_queue *q, const struct virtq_chain *chains,
                      const uint32_t *written, uint32_t n, const struct vdev_done *sum)
 {
+	int rc;
+
 	count(&q->n.bursts, 1);
 	queue_counted(q, n, sum);
-	if (unlikely(virtq_dev_push(&q->vq, chains, written, n) == VIRTQ_EINVAL))
-		core_log(q->v, VDEV_LOG_ERROR, VIRTQ_EINVAL, (int)q->index, chains->id, n,
-		         "the model gave chains that are not out, or wrote more than there is room for");
+	rc = virtq_dev_push(&q->vq, chains, written, n);
+	if (unlikely(rc < 0))
+		not_given(q, rc, chains->id, n);
 	q->pushed = 1;
 }
 
@@ -107,11 +119,13 @@ uint32_t vdev_queue_take_buffers(struct vdev_queue *q, struct virtq_buffer *buff
 void vdev_queue_give_buffers(struct vdev_queue *q, const struct virtq_buffer *buffers,
                              const uint32_t *written, uint32_t n, const struct vdev_done *sum)
 {
+	int rc;
+
 	count(&q->n.bursts, 1);
 	queue_counted(q, n, sum);
-	if (unlikely(virtq_dev_give(&q->vq, buffers, written, n, 1) < 0))
-		core_log(q->v, VDEV_LOG_ERROR, VIRTQ_EINVAL, (int)q->index, -1, n,
-		         "the model gave buffers that are not out, or wrote more than there is room for");
+	rc = virtq_dev_give(&q->vq, buffers, written, n, 1);
+	if (unlikely(rc < 0))
+		not_given(q, rc, -1, n);
 	q->pushed = 1;
 }
 
