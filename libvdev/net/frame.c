@@ -135,6 +135,8 @@ uint16_t frame_header_bytes(const struct vdev_frame *f)
 		bytes = words >> 4 < 5 ? 20 : (words >> 4) * 4u;
 	}
 	bytes += f->offload.csum_start;
+	if (bytes > f->len)
+		bytes = f->len;
 	return bytes < UINT16_MAX ? (uint16_t)bytes : UINT16_MAX;
 }
 

@@ -61,7 +61,7 @@ static inline int frame_offload_check(const struct vdev_frame *f)
 	return vdev_net_offload_check(f);
 }
 
-/* Bytes of all headers of a frame with a gso_type, the (inner) transport header too, as that says of itself. */
+/* Bytes of all headers of a frame with a gso_type, the (inner) transport header too, as that says of itself; its length at most. */
 uint16_t frame_header_bytes(const struct vdev_frame *f);
 
 /* frame_fits() for what isn't the same for all frames of a kind. */

@@ -333,6 +333,27 @@ START_TEST(what_has_no_flow)
 }
 END_TEST
 
+/* What a TCP header says of its length is its sender's word. */
+START_TEST(headers_end_with_the_frame)
+{
+	struct packet_spec s = {.version = 4, .tcp = 1, .payload = 100};
+	struct virtq_iov one;
+	struct vdev_frame f;
+
+	packet_make(&packet, &s);
+	packet.b[packet.th + 12] = 0xf0;
+	one = (struct virtq_iov){packet.b, packet.len};
+	f = (struct vdev_frame){.iov = &one, .niov = 1, .len = packet.len, .offload = packet.offload};
+	f.offload.gso_type = VDEV_NET_GSO_TCPV4;
+	f.offload.csum_start = (uint16_t)packet.th;
+	ck_assert_uint_eq(frame_header_bytes(&f), packet.th + 60);
+	one.len = f.len = packet.th + 30;
+	ck_assert_uint_eq(frame_header_bytes(&f), packet.th + 30);
+	one.len = f.len = packet.th + 12;
+	ck_assert_uint_eq(frame_header_bytes(&f), packet.th + 12);
+}
+END_TEST
+
 START_TEST(rarp)
 {
 	static const uint8_t mac[6] = {2, 3, 4, 5, 6, 7};
@@ -361,6 +382,7 @@ void test_suites(SRunner *runner)
 	tcase_add_loop_test(tc, a_checksum_is_filled_in, 0, 4);
 	tcase_add_test(tc, flows_are_the_same_both_ways);
 	tcase_add_test(tc, what_has_no_flow);
+	tcase_add_test(tc, headers_end_with_the_frame);
 	tcase_add_test(tc, rarp);
 	suite_add_tcase(suite, tc);
 	srunner_add_suite(runner, suite);
