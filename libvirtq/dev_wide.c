@@ -39,10 +39,10 @@ INLINE wide load(const void *p)
 	return *(const volatile wide_at *)p;
 }
 
-/* One store, from a vector register. */
-INLINE void store(void *p, uint64_t v)
+/* The second word of the descriptor i places on from p: one store, from a vector register. */
+INLINE void store(uint8_t *p, size_t i, uint64_t v)
 {
-	*(volatile uint64_t *)p = v;
+	*(volatile uint64_t *)(void *)(p + i * VIRTQ_DESC_BYTES + DESC_LEN) = v;
 }
 
 INLINE wide all(uint64_t v)
@@ -110,7 +110,7 @@ WIDE uint32_t dev_wide_take(struct virtq_dev *vq, const uint8_t *p, struct virtq
 	uint8_t *owner = vq->owner;
 	uint32_t done = 0;
 
-	for (; n - done >= GROUP; done += GROUP, p += GROUP * VIRTQ_DESC_BYTES, b += GROUP) {
+	for (; n - done >= GROUP; done += GROUP, p += (size_t)GROUP * VIRTQ_DESC_BYTES, b += GROUP) {
 		wide x = load(p), y = load(p + sizeof(x)), gpa, rest, bad, base;
 
 		if (any(((x ^ wanted) | (y ^ wanted)) & mask))
@@ -145,7 +145,7 @@ INLINE uint32_t give(struct virtq_dev *vq, uint8_t *p, const struct virtq_buffer
 	uint8_t *owner = vq->owner;
 	uint32_t done = 0;
 
-	for (; n - done >= GROUP; done += GROUP, p += GROUP * VIRTQ_DESC_BYTES, b += GROUP) {
+	for (; n - done >= GROUP; done += GROUP, p += (size_t)GROUP * VIRTQ_DESC_BYTES, b += GROUP) {
 		const wide x = *(const wide_at *)(const void *)b,
 				   y = *(const wide_at *)(const void *)(b + 2);
 		const wide rest = second_words(x, y), ids = rest >> ID_SHIFT;
@@ -170,10 +170,10 @@ INLINE uint32_t give(struct virtq_dev *vq, uint8_t *p, const struct virtq_buffer
 			}
 			owner[b[i].id] = OWNER_NONE;
 		}
-		store(p + DESC_LEN, out[0]);
-		store(p + DESC_LEN + VIRTQ_DESC_BYTES, out[2]);
-		store(p + DESC_LEN + 2 * VIRTQ_DESC_BYTES, out[1]);
-		store(p + DESC_LEN + 3 * VIRTQ_DESC_BYTES, out[3]);
+		store(p, 0, out[0]);
+		store(p, 1, out[2]);
+		store(p, 2, out[1]);
+		store(p, 3, out[3]);
 		now = used;
 	}
 	return done;

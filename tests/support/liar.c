@@ -52,8 +52,12 @@ static int receive(struct liar *l, void *buf, size_t len)
 
 static void keep_area(struct liar *l, int fd)
 {
-	vdev_os_close(l->area_fd);
-	l->area_fd = vdev_os_dup(fd);
+	vdev_os_close(__atomic_exchange_n(&l->area_fd, vdev_os_dup(fd), __ATOMIC_ACQ_REL));
+}
+
+int liar_area(const struct liar *l)
+{
+	return __atomic_load_n(&l->area_fd, __ATOMIC_ACQUIRE);
 }
 
 /* Payload of the right answer; its length, or -1 when there is none to give. */

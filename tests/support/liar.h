@@ -48,12 +48,14 @@ struct liar {
 	/* What came. */
 	unsigned count[VU_REQUESTS];
 	uint32_t base;  /* of the last SET_VRING_BASE */
-	int area_fd;    /* that it gave or was given; or -1 */
+	int area_fd;    /* that it gave or was given; or -1: liar_area() */
 	uint64_t extra; /* features offered besides */
 };
 
 /* Serve l->sock, until the other side hangs up; the rest of l says how. */
 void liar_start(struct liar *l);
+/* Its in-flight area, while it serves. */
+int liar_area(const struct liar *l);
 /* Wait for that; close what it kept. */
 void liar_end(struct liar *l);
 
