@@ -175,6 +175,8 @@ int frame_adapt_begin(struct frame_adapt *a, const struct vdev_frame *f, uint32_
 	if ((f->offload.gso_type & ~(unsigned)VDEV_NET_GSO_ECN) == 0) {
 		/* ECN alone says nothing. */
 		a->src.offload.gso_type = VDEV_NET_GSO_NONE;
+		if (a->src.offload.flags == 0)
+			memset(&a->src.offload, 0, sizeof(a->src.offload));
 		if (too_long(f, mtu))
 			return VIRTQ_ENOSPC;
 		a->kind = frame_fits(&a->src, takes) ? ADAPT_COPY : ADAPT_SUM;

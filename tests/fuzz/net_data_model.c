@@ -192,12 +192,15 @@ static void accept(struct side *s, uint32_t n)
 /* Bytes of headers of a frame that is left to be segmented. */
 static uint16_t heads(const struct vdev_frame *f)
 {
-	const uint8_t *th = (const uint8_t *)f->iov->base + f->offload.csum_start;
-	uint32_t bytes = 8;
+	const uint8_t *frame = (const uint8_t *)f->iov->base;
+	uint32_t at = f->offload.csum_start + 12u, bytes = 8;
+	uint8_t words = at < f->len ? frame[at] >> 4 : 0;
 
 	if (f->offload.csum_offset == 16)
-		bytes = th[12] < 0x50 ? 20 : (th[12] >> 4) * 4u;
+		bytes = words < 5 ? 20 : words * 4u;
 	bytes += f->offload.csum_start;
+	if (bytes > f->len)
+		bytes = f->len;
 	return bytes < 0xffff ? (uint16_t)bytes : 0xffff;
 }
 

@@ -333,6 +333,27 @@ START_TEST(what_has_no_flow)
 }
 END_TEST
 
+/* ECN alone says nothing, and nothing is said of it further on. */
+START_TEST(ecn_alone)
+{
+	static const struct vdev_net_offload none;
+	struct packet_spec s = {.version = 4, .tcp = 1, .payload = 10};
+	struct virtq_iov one;
+	struct vdev_frame f, out;
+
+	packet_make(&packet, &s);
+	one = (struct virtq_iov){packet.b, packet.len};
+	f = (struct vdev_frame){.iov = &one, .niov = 1, .len = packet.len};
+	f.offload = (struct vdev_net_offload){
+		.gso_type = VDEV_NET_GSO_ECN, .gso_size = 3505, .csum_start = 34, .csum_offset = 16};
+	ck_assert_int_eq(frame_adapt_begin(&adapt, &f, VDEV_NET_TAKES_CSUM, 1500), 0);
+	ck_assert_int_eq(frame_adapt_next(&adapt, &out), 1);
+	ck_assert_mem_eq(&out.offload, &none, sizeof(none));
+	ck_assert_uint_eq(out.len, f.len);
+	ck_assert_int_eq(frame_adapt_next(&adapt, &out), 0);
+}
+END_TEST
+
 /* What a TCP header says of its length is its sender's word. */
 START_TEST(headers_end_with_the_frame)
 {
@@ -382,6 +403,7 @@ void test_suites(SRunner *runner)
 	tcase_add_loop_test(tc, a_checksum_is_filled_in, 0, 4);
 	tcase_add_test(tc, flows_are_the_same_both_ways);
 	tcase_add_test(tc, what_has_no_flow);
+	tcase_add_test(tc, ecn_alone);
 	tcase_add_test(tc, headers_end_with_the_frame);
 	tcase_add_test(tc, rarp);
 	suite_add_tcase(suite, tc);
