@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/ethtool.h>
+#include <linux/if_packet.h>
 #include <linux/rtnetlink.h>
 #include <linux/sockios.h>
 #include <linux/veth.h>
@@ -159,6 +160,26 @@ void if_wait(const char *name)
 		usleep(10000);
 	}
 	ck_abort_msg("%s does not run", name);
+}
+
+void cable_wait(const char *from, const char *to)
+{
+	struct sockaddr_ll a = {.sll_family = AF_PACKET, .sll_protocol = htons(0x88b5)}, b = a;
+	int in = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0), n = 0;
+	struct pollfd p = {.fd = in, .events = POLLIN};
+	uint8_t frame[60] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2};
+
+	frame[12] = 0x88;
+	frame[13] = 0xb5;
+	a.sll_ifindex = if_index(to);
+	b.sll_ifindex = if_index(from);
+	ck_assert_int_eq(bind(in, (struct sockaddr *)&a, sizeof(a)), 0);
+	do {
+		ck_assert_int_lt(n++, 60);
+		ck_assert_int_eq(sendto(in, frame, sizeof(frame), 0, (struct sockaddr *)&b, sizeof(b)),
+		                 sizeof(frame));
+	} while (poll(&p, 1, 1000) == 0);
+	close(in);
 }
 
 void if_address(const char *name, const char *ip)

@@ -21,6 +21,8 @@ int ns_enter_as_root(void);
 void if_up(const char *name, int up);
 /* Wait until frames can be sent by it: the kernel notices a cable when it has time for it. */
 void if_wait(const char *name);
+/* Wait until a frame goes through a cable: the first one may be lost by the kernel (6.18), once in some dozens of times. */
+void cable_wait(const char *from, const char *to);
 /* An address with a network of 24 bits. */
 void if_address(const char *name, const char *ip);
 /* Who has an address, so that nobody has to ask. */

@@ -39,6 +39,7 @@ static void open_all(const struct vdev_netif_packet_config *cfg)
 	if_up("ours", 1);
 	if_wait("host");
 	if_wait("ours");
+	cable_wait("host", "ours");
 	if_neighbour("host", OURS, our_mac);
 	if_get_mac("host", t.mac);
 	t.sock = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
