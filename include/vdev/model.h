@@ -207,7 +207,8 @@ uint32_t vdev_queue_inflight(const struct vdev_queue *q);
  * Supplies: queues whose chains are not requests but buffers, which the model takes when it has something to put into them.
  * In queue_start the model says that a queue is one; process is then not called for it. Chains are taken and given back by
  * whoever is in the queue: the owner, in poll, or any thread that entered it (of a model with ::VDEV_MODEL_SHARED). None is
- * kept when that ends. The driver is asked for notifications only while there was nothing to take. @{
+ * kept when that ends. The driver is asked for notifications only where poll found nothing to take in a run that is to ask
+ * (::VDEV_RUN_ARM); whoever enters looks again by itself. @{
  */
 void vdev_queue_supply(struct vdev_queue *q);
 /**

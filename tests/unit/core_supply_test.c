@@ -202,7 +202,7 @@ START_TEST(taken_given_and_put_back)
 }
 END_TEST
 
-/* Notifications are asked for only while there is nothing: the fresh ring, and after a take that found none. */
+/* Notifications are asked for by a fresh ring, and by an owner that found nothing and is not going to look again. */
 START_TEST(asks_for_notifications_when_empty)
 {
 	struct virtq_drv *drv;
@@ -232,10 +232,18 @@ START_TEST(asks_for_notifications_when_empty)
 	give(&r, c, 3, 'a');
 	ck_assert_int_eq(vdev_queue_take(r.q, c, SIZE, iov, 64), 0);
 	vdev_queue_leave(r.q);
+	ck_assert_uint_eq(got(&r, 'a', NULL), 4);
+	r.give_in_poll = 2;
+	ck_assert_int_eq(vdev_queue_run(r.v, 0, 0), 0); /* polls */
 	add(&r, 4);
 	publish(&r);
+	ck_assert_int_eq(virtq_drv_should_kick(drv), 0);
+	ck_assert_int_eq(vdev_queue_run(r.v, 0, 0), 1);
+	ck_assert_int_eq(vdev_queue_run(r.v, 0, VDEV_RUN_ARM), 0); /* is going to sleep */
+	ck_assert_uint_eq(got(&r, 'p', NULL), 1);
+	add(&r, 5);
+	publish(&r);
 	ck_assert_int_eq(virtq_drv_should_kick(drv), 1);
-	ck_assert_uint_eq(got(&r, 'a', NULL), 4);
 	rig_fini(&r);
 }
 END_TEST

@@ -110,6 +110,7 @@ struct vdev_queue {
 	uint8_t again;
 	uint8_t stalled; /* the model did not take all */
 	uint8_t armed;
+	uint8_t arming;  /* the run is one with VDEV_RUN_ARM */
 	uint8_t pushed;  /* something is to be published */
 	uint8_t waiting; /* pop waits for a translation */
 	uint8_t supply;  /* chains are taken by the model, see vdev_queue_supply() */

@@ -264,9 +264,12 @@ static int settle(struct vdev_queue *q)
 
 static int run(struct vdev_queue *q, unsigned flags)
 {
-	int more = settle(q);
 	int i = 0;
+	int more;
 
+	q->arming = (flags & VDEV_RUN_ARM) != 0;
+	more = settle(q);
+	q->arming = 0;
 	if (unlikely(!q->live))
 		return load_relaxed(&q->posted) != 0;
 	q->waiting = 0;

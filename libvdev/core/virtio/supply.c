@@ -29,11 +29,14 @@ void vdev_queue_leave(struct vdev_queue *q)
 		vdev_queue_wake(q);
 }
 
-/* There is nothing to take. Ask to be told, and look again. */
+/*
+ * There is nothing to take. Whoever polls looks again by itself: asking to be told would cost the driver a kick for each
+ * of its batches. Otherwise ask, here where the ring's end is known, and look again.
+ */
 static rare int none(struct vdev_queue *q, int rc, struct virtq_chain *chains, uint32_t max,
                      struct virtq_iov *iov, uint32_t niov)
 {
-	if (rc == 0 && !q->armed) {
+	if (rc == 0 && q->arming && !q->armed) {
 		rc = virtq_dev_arm(&q->vq);
 		if (rc == 0) {
 			q->armed = 1;
