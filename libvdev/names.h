@@ -76,6 +76,7 @@
 #define frame_header_bytes          vdev__frame_header_bytes
 #define frame_link_bytes            vdev__frame_link_bytes
 #define frame_read                  vdev__frame_read
+#define frame_segments              vdev__frame_segments
 #define front_area_close            vdev__front_area_close
 #define front_channel_close         vdev__front_channel_close
 #define front_channel_open          vdev__front_channel_open

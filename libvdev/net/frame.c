@@ -140,6 +140,16 @@ uint16_t frame_header_bytes(const struct vdev_frame *f)
 	return bytes < UINT16_MAX ? (uint16_t)bytes : UINT16_MAX;
 }
 
+uint16_t frame_segments(const struct vdev_frame *f)
+{
+	uint32_t payload = f->len - frame_header_bytes(f), size = f->offload.gso_size;
+	uint32_t n = size != 0 ? (payload + size - 1) / size : 0;
+
+	if (n == 0)
+		return 1;
+	return n < UINT16_MAX ? (uint16_t)n : UINT16_MAX;
+}
+
 /* The IP version of the header at byte at, 0 where there is none. */
 static unsigned version_at(const struct vdev_frame *f, uint32_t at)
 {

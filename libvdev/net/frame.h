@@ -25,6 +25,8 @@ enum frame_size {
 	NET_HDR_HASH = 20,     /* with hash_value, hash_report */
 	NET_HDR_TUNNEL = 24,   /* with outer_th_offset, inner_nh_offset too */
 	NET_HDR_LEN = 2,       /* hdr_len */
+	NET_HDR_SEGMENTS = 6,  /* with RSC_INFO, in place of csum_start */
+	NET_HDR_DUP_ACKS = 8,  /* likewise, of csum_offset */
 	NET_HDR_NUM_BUFFERS = 10,
 	NET_HDR_HASH_VALUE = 12,
 	NET_HDR_HASH_REPORT = 16
@@ -63,6 +65,8 @@ static inline int frame_offload_check(const struct vdev_frame *f)
 
 /* Bytes of all headers of a frame with a gso_type, the (inner) transport header too, as that says of itself; its length at most. */
 uint16_t frame_header_bytes(const struct vdev_frame *f);
+/* In how many segments its payload was, or will be, on a link. */
+uint16_t frame_segments(const struct vdev_frame *f);
 
 /* frame_fits() for what isn't the same for all frames of a kind. */
 int frame_fits_gso(const struct vdev_frame *f, uint32_t takes);

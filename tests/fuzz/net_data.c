@@ -100,6 +100,8 @@ static void side_new(unsigned i, struct input *in)
 	for (size_t k = 0; k < sizeof(features); k++)
 		if ((without >> k & 1) == 0)
 			virtq_features_set(&cfg.wanted, features[k]);
+	if (without >> 31 == 0)
+		virtq_features_set(&cfg.wanted, VDEV_NET_F_RSC_EXT);
 	virtq_features_set(&cfg.wanted, VDEV_NET_F_CTRL_GUEST_OFFLOADS);
 	HOLDS(vdev_net_new(&s->v, &rig.env, &s->netif, &net) == 0);
 	HOLDS(vdev_loopback_new(&s->l, vdev_env_hosted(), s->v, &cfg) == 0);
@@ -444,10 +446,12 @@ static void command(struct side *s, struct input *in)
 {
 	uint8_t out[2 + 13 + NET_HASH_KEY] = {5}, status = 0xff;
 	uint64_t bits = take16(in) | (uint64_t)take8(in) << 40 | (uint64_t)take8(in) << 48;
-	uint32_t types = take16(in) & 0x1ff;
+	uint32_t types = take16(in);
 
 	if (!s->controls)
 		return;
+	bits |= (uint64_t)(types >> 15) << VDEV_NET_F_RSC_EXT;
+	types &= 0x1ff;
 	if ((bits & 1) == 0) {
 		for (unsigned i = 0; i < 8; i++)
 			out[2 + i] = (uint8_t)(bits >> 8 * i);

@@ -35,6 +35,7 @@ static const struct {
 	{VDEV_NET_F_GUEST_UDP_TUNNEL_GSO_CSUM, 47, VDEV_NET_TAKES_TUNNEL_CSUM},
 	{VDEV_NET_F_GUEST_USO4, 54, VDEV_NET_TAKES_USO4},
 	{VDEV_NET_F_GUEST_USO6, 55, VDEV_NET_TAKES_USO6},
+	{VDEV_NET_F_RSC_EXT, 61, 0},
 };
 enum { OFFLOADS = sizeof(offloads) / sizeof(offloads[0]) };
 
@@ -204,6 +205,16 @@ static uint16_t heads(const struct vdev_frame *f)
 	return bytes < 0xffff ? (uint16_t)bytes : 0xffff;
 }
 
+/* In how many segments its payload would be on a link. */
+static uint16_t segments(const struct vdev_frame *f)
+{
+	uint32_t n = 0;
+
+	for (uint32_t at = heads(f); at < f->len && n < 0xffff; at += f->offload.gso_size)
+		n++;
+	return n != 0 ? (uint16_t)n : 1;
+}
+
 /* Bytes of up to two tags. */
 static uint32_t tags(const struct vdev_frame *f)
 {
@@ -230,6 +241,11 @@ static void put_header(const struct side *s, const struct vdev_frame *f, uint32_
 	h[1] = o->gso_type;
 	for (unsigned i = 0; i < 5; i++)
 		net_put_le16(h + 2 + 2 * i, words[i]);
+	if (o->gso_type != 0 && vdev_has(s->v, VDEV_NET_F_RSC_EXT)) {
+		h[0] |= VDEV_NET_RSC_INFO;
+		net_put_le16(h + 6, segments(f));
+		net_put_le16(h + 8, 0);
+	}
 	if (s->hdr >= 20 && s->types != 0) {
 		report = net_hash(&key, f, s->types, 0, &value);
 		net_put_le16(h + 12, (uint16_t)value);

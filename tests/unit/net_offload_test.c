@@ -108,7 +108,7 @@ static void make(const struct kind *k)
 	packet_make(&packet, &s);
 }
 
-static void start(struct net_fixture *f, uint32_t set, int packed, int mergeable)
+static void want(struct net_fixture *f, uint32_t set)
 {
 	static const uint8_t bits[] = {VDEV_NET_F_GUEST_CSUM,
 	                               VDEV_NET_F_GUEST_TSO4,
@@ -120,10 +120,15 @@ static void start(struct net_fixture *f, uint32_t set, int packed, int mergeable
 	                               VDEV_NET_F_GUEST_UDP_TUNNEL_GSO,
 	                               VDEV_NET_F_GUEST_UDP_TUNNEL_GSO_CSUM};
 
-	net_init(f, packed, 0);
 	for (unsigned i = 0; i < sizeof(bits); i++)
 		if (set >> i & 1)
 			net_want(f, bits[i]);
+}
+
+static void start(struct net_fixture *f, uint32_t set, int packed, int mergeable)
+{
+	net_init(f, packed, 0);
+	want(f, set);
 	if (mergeable)
 		net_want(f, VDEV_NET_F_MRG_RXBUF);
 	f->hdr = set & TUNNEL ? 24 : 12;
@@ -382,7 +387,7 @@ START_TEST(flags_out_of_place)
 	struct net_fixture f;
 
 	start(&f, _i / 2 ? ALL & ~(uint32_t)TUNNEL_CSUM : ALL, _i & 1, 0);
-	/* Frames are not joined. */
+	/* A sender's report is none for us, and who has not asked for reports gets none. */
 	for (unsigned i = 0; i < KINDS; i++) {
 		make(&kinds[i]);
 		o = packet.offload;
@@ -434,6 +439,53 @@ START_TEST(flags_out_of_place)
 }
 END_TEST
 
+/* Instead of where a checksum is, a driver that wants it is told how many segments a frame stands for. */
+START_TEST(segments_are_reported)
+{
+	struct net_fixture f;
+
+	net_init(&f, _i, 0);
+	want(&f, ALL);
+	net_want(&f, VDEV_NET_F_RSC_EXT);
+	f.hdr = 24;
+	f.cfg.queue_size = 64;
+	net_start(&f);
+	for (unsigned i = 0; i < BUFFERS; i++)
+		net_buffer(&f, 0, 4096, 1 + i % 2);
+	for (unsigned i = 0; i < KINDS; i++) {
+		static const unsigned sizes[][2] = {{1000, 3}, {1024, 3}, {1504, 2}, {3000, 1}, {65528, 1}};
+
+		make(&kinds[i]);
+		for (unsigned j = 0; j < sizeof(sizes) / sizeof(sizes[0]); j++) {
+			if (kinds[i].gso != 0)
+				packet.offload.gso_size = (uint16_t)sizes[j][0];
+			push(&f, &packet.offload);
+			ck_assert_uint_eq(receive(&f, 0), packet.len);
+			ck_assert_uint_eq(hdr[1], packet.offload.gso_type);
+			if (kinds[i].gso == 0) {
+				ck_assert_uint_eq(hdr[0], packet.offload.flags);
+				ck_assert_uint_eq(le16(hdr + 6), packet.offload.csum_start);
+				ck_assert_uint_eq(le16(hdr + 8), packet.offload.csum_offset);
+				CLAUSE("net/rx-packets/D15");
+				continue;
+			}
+			ck_assert_uint_eq(hdr[0], packet.offload.flags | VDEV_NET_RSC_INFO);
+			ck_assert_uint_eq(le16(hdr + 4), sizes[j][0]);
+			ck_assert_uint_eq(le16(hdr + 6), sizes[j][1]);
+			ck_assert_uint_eq(le16(hdr + 8), 0);
+			CLAUSE("net/rx-packets/D23");
+		}
+	}
+	/* Of the smallest size of all there are more than can be said, were it not for what a frame may be long. */
+	make(&kinds[4]);
+	packet.offload.gso_size = 1;
+	push(&f, &packet.offload);
+	ck_assert_uint_eq(receive(&f, 0), packet.len);
+	ck_assert_uint_eq(le16(hdr + 6), 3000);
+	net_fini(&f);
+}
+END_TEST
+
 void test_suites(SRunner *runner)
 {
 	Suite *suite = suite_create("net_offload");
@@ -443,6 +495,7 @@ void test_suites(SRunner *runner)
 	tcase_add_loop_test(tc, taken_as_negotiated, 0, 2 * SETS);
 	tcase_add_loop_test(tc, header_lengths, 0, 2);
 	tcase_add_loop_test(tc, flags_out_of_place, 0, 4);
+	tcase_add_loop_test(tc, segments_are_reported, 0, 2);
 	suite_add_tcase(suite, tc);
 	srunner_add_suite(runner, suite);
 }

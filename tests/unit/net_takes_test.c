@@ -11,6 +11,8 @@ enum {
 	NEVER = 0xffff
 };
 
+#define REPORTS (UINT64_C(1) << VDEV_NET_F_RSC_EXT)
+
 /* When a driver is ready, when it turns some on or off, and when it is gone. */
 START_TEST(told)
 {
@@ -73,6 +75,37 @@ START_TEST(told_of_what_was_negotiated)
 }
 END_TEST
 
+/* Reports of segments are offered to those that could send them; their bit of the command says nothing of its own. */
+START_TEST(reports_of_segments)
+{
+	struct virtq_features offered;
+	struct net_fixture f;
+
+	net_init(&f, 0, 0);
+	f.netif.info.takes = CSUM;
+	net_start(&f);
+	vdev_offered(f.v, &offered);
+	ck_assert_int_eq(virtq_features_has(&offered, VDEV_NET_F_RSC_EXT), 0);
+	ck_assert_int_eq(virtq_features_has(&offered, VDEV_NET_F_GUEST_TSO4), 1);
+	net_fini(&f);
+	ctrl_init(&f, 0, 1);
+	net_start(&f);
+	vdev_offered(f.v, &offered);
+	ck_assert_int_eq(virtq_features_has(&offered, VDEV_NET_F_RSC_EXT), 1);
+	ck_assert_int_eq(ctrl_value(&f, OFFLOADS, 0, REPORTS | 1 << VDEV_NET_F_GUEST_CSUM, 8),
+	                 CTRL_ERR);
+	net_fini(&f);
+	ctrl_init(&f, 0, 1);
+	net_want(&f, VDEV_NET_F_RSC_EXT);
+	net_start(&f);
+	ck_assert_int_eq(ctrl_value(&f, OFFLOADS, 0, REPORTS | 1 << VDEV_NET_F_GUEST_CSUM, 8), CTRL_OK);
+	ck_assert_uint_eq(f.netif.takes, CSUM);
+	ck_assert_int_eq(ctrl_value(&f, OFFLOADS, 0, REPORTS, 8), CTRL_OK);
+	ck_assert_uint_eq(f.netif.takes, 0);
+	net_fini(&f);
+}
+END_TEST
+
 /* A netif need not care. */
 START_TEST(nobody_to_tell)
 {
@@ -95,6 +128,7 @@ void test_suites(SRunner *runner)
 
 	tcase_add_loop_test(tc, told, 0, 4);
 	tcase_add_loop_test(tc, told_of_what_was_negotiated, 0, 6);
+	tcase_add_test(tc, reports_of_segments);
 	tcase_add_loop_test(tc, nobody_to_tell, 0, 2);
 	suite_add_tcase(suite, tc);
 	srunner_add_suite(runner, suite);

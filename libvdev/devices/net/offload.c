@@ -24,6 +24,8 @@ static const struct offload guest[] = {
 	{VDEV_NET_F_GUEST_USO6, VDEV_NET_F_GUEST_USO6, VDEV_NET_TAKES_USO6},
 	{VDEV_NET_F_GUEST_UDP_TUNNEL_GSO, NET_TUNNEL_GSO_BIT, VDEV_NET_TAKES_TUNNEL},
 	{VDEV_NET_F_GUEST_UDP_TUNNEL_GSO_CSUM, NET_TUNNEL_GSO_CSUM_BIT, VDEV_NET_TAKES_TUNNEL_CSUM},
+	/* Drivers send its bit with the others'; what it stands for goes with TSO, and needs none of its own. */
+	{VDEV_NET_F_RSC_EXT, VDEV_NET_F_RSC_EXT, 0},
 };
 
 /* What the driver leaves to be done. */
@@ -45,6 +47,8 @@ void net_offer_offloads(uint32_t takes, struct virtq_features *f)
 			virtq_features_set(f, host[i].feature);
 	for (size_t i = 0; i < COUNT(guest); i++)
 		virtq_features_set(f, guest[i].feature);
+	if (!(takes & (VDEV_NET_TAKES_TSO4 | VDEV_NET_TAKES_TSO6)))
+		virtq_features_clear(f, VDEV_NET_F_RSC_EXT); /* builds on them, 5.1.3.1 */
 }
 
 static uint32_t takes_of(const struct virtq_features *has, const struct offload *all, size_t n)

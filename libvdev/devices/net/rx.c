@@ -182,12 +182,21 @@ static void net_rx_note(const struct net_rxq *r, const struct vdev_frame *frame,
 	}
 }
 
-/* What the driver is told of a frame that is left to it to segment: its sender's word for it is not enough. */
-static void tell_gso(const struct vdev_frame *frame, uint8_t *hdr)
+/*
+ * What the driver is told of a frame that is left to it to segment: its sender's word for it is not enough. With
+ * RSC_EXT it is told what the frame was made of instead of where its checksum is: no acknowledgement goes missing on
+ * its way here, so none that came twice is in it.
+ */
+static void tell_gso(const struct net_rxq *r, const struct vdev_frame *frame, uint8_t *hdr)
 {
 	net_put_le16(hdr + NET_HDR_LEN, frame_header_bytes(frame));
 	hdr[0] &=
 		(uint8_t) ~(hdr[1] & VDEV_NET_GSO_TUNNEL ? VDEV_NET_DATA_VALID : VDEV_NET_UDP_TUNNEL_CSUM);
+	if (!virtq_features_has(&r->has, VDEV_NET_F_RSC_EXT))
+		return;
+	hdr[0] |= VDEV_NET_RSC_INFO;
+	net_put_le16(hdr + NET_HDR_SEGMENTS, frame_segments(frame));
+	net_put_le16(hdr + NET_HDR_DUP_ACKS, 0);
 }
 
 /* Any frame, into any buffers. */
@@ -212,7 +221,7 @@ static __attribute__((noinline)) int give_slowly(struct fill *f, const struct vd
 	net_hdr_put(hdr, r->hdr, &frame->offload);
 	hdr[0] &= r->flags;
 	if (hdr[1] != VDEV_NET_GSO_NONE)
-		tell_gso(frame, hdr);
+		tell_gso(r, frame, hdr);
 	net_rx_note(r, frame, hdr);
 	net_put_le16(hdr + NET_HDR_NUM_BUFFERS, (uint16_t)n);
 	copy(f, frame, hdr, n);
