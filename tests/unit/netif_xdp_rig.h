@@ -11,10 +11,9 @@
 struct xdp_rig {
 	struct vdev_netif *netif;
 	struct vdev_netif_channel *rx[2], *tx;
-	uint8_t mac[6];                    /* the host's */
-	int sock;                          /* the host's, port 9 */
-	int raw;                           /* all that comes to the host */
-	struct vdev_netif_counters before; /* of frames that are not the tests' */
+	uint8_t mac[6]; /* the host's */
+	int sock;       /* the host's, port 9 */
+	int raw;        /* all that comes to the host */
 };
 
 extern struct xdp_rig t;
