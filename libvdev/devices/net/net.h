@@ -220,11 +220,6 @@ static inline const struct net_settings *net_settings_of(const struct net_device
 	return &n->settings[__atomic_load_n(&n->current, __ATOMIC_ACQUIRE)];
 }
 
-static inline int net_is_ctrl(const struct net_device *n, const struct vdev_queue *q)
-{
-	return vdev_queue_index(q) == __atomic_load_n(&n->ctrl, __ATOMIC_RELAXED);
-}
-
 /* Whether frames may have to go to several queues. */
 static inline int net_spreads(const struct net_device *n)
 {
