@@ -160,18 +160,22 @@ static __attribute__((noinline)) int wants_all(const struct net_rxq *r,
 	return 1;
 }
 
-/* What the driver is told of a frame beside its offloads, and statistics of those. */
-static void net_rx_note(const struct net_rxq *r, const struct vdev_frame *frame, uint8_t *hdr)
+/* Tell the driver a frame's hash. */
+static void tell_hash(const struct net_rxq *r, const struct vdev_frame *frame, uint8_t *hdr)
+{
+	uint32_t value;
+	unsigned report = net_hash(&r->s->key, frame, r->s->rss.types, r->s->tunnels, &value);
+
+	net_put_le32(hdr + NET_HDR_HASH_VALUE, value);
+	net_put_le16(hdr + NET_HDR_HASH_REPORT, (uint16_t)report);
+}
+
+/* Statistics of what is left to the driver. */
+static void count_offload(const struct net_rxq *r, const struct vdev_frame *frame,
+                          const uint8_t *hdr)
 {
 	struct net_rx_count *c = r->count;
 
-	if (r->hashes) {
-		uint32_t value;
-		unsigned report = net_hash(&r->s->key, frame, r->s->rss.types, r->s->tunnels, &value);
-
-		net_put_le32(hdr + NET_HDR_HASH_VALUE, value);
-		net_put_le16(hdr + NET_HDR_HASH_REPORT, (uint16_t)report);
-	}
 	if (hdr[0] & VDEV_NET_NEEDS_CSUM)
 		net_count(&c->needs_csum, 1);
 	else if (hdr[0] & VDEV_NET_DATA_VALID)
@@ -222,7 +226,9 @@ static __attribute__((noinline)) int give_slowly(struct fill *f, const struct vd
 	hdr[0] &= r->flags;
 	if (hdr[1] != VDEV_NET_GSO_NONE)
 		tell_gso(r, frame, hdr);
-	net_rx_note(r, frame, hdr);
+	if (r->hashes)
+		tell_hash(r, frame, hdr);
+	count_offload(r, frame, hdr);
 	net_put_le16(hdr + NET_HDR_NUM_BUFFERS, (uint16_t)n);
 	copy(f, frame, hdr, n);
 	f->used += n;
@@ -368,11 +374,9 @@ static inline void fill_buffer(uint8_t *to, const struct vdev_frame *frame, uint
 }
 
 /* Frames into so many buffers that were taken. Returns how many, up to the first that takes more thought. */
-static inline __attribute__((always_inline)) uint32_t fill_run(const struct net_rxq *r,
-                                                               const struct virtq_buffer *b,
-                                                               const struct vdev_frame *f,
-                                                               uint32_t n, uint32_t *written,
-                                                               uint64_t *bytes, const uint32_t hdr)
+static inline __attribute__((always_inline)) uint32_t fill_run(
+	const struct net_rxq *r, const struct virtq_buffer *b, const struct vdev_frame *f, uint32_t n,
+	uint32_t *written, uint64_t *bytes, const uint32_t hdr, const int hashes)
 {
 	const struct vdev_frame *first = f, *last = f + n;
 	uint32_t longest = r->longest;
@@ -388,6 +392,8 @@ static inline __attribute__((always_inline)) uint32_t fill_run(const struct net_
 		sum += len;
 		*written = hdr + len;
 		fill_buffer(b->base, f, hdr);
+		if (hashes)
+			tell_hash(r, f, b->base);
 	}
 	*bytes = sum;
 	return (uint32_t)(f - first);
@@ -404,9 +410,11 @@ static uint32_t fill_buffers(struct net_rxq *r, const struct vdev_frame *frames,
 	if (unlikely(got == 0))
 		return 0;
 	if (likely(r->hdr == NET_HDR_PLAIN))
-		n = fill_run(r, b, frames, got, written, &sum.read_bytes, NET_HDR_PLAIN);
+		n = fill_run(r, b, frames, got, written, &sum.read_bytes, NET_HDR_PLAIN, 0);
+	else if (!r->hashes)
+		n = fill_run(r, b, frames, got, written, &sum.read_bytes, r->hdr, 0);
 	else
-		n = fill_run(r, b, frames, got, written, &sum.read_bytes, r->hdr);
+		n = fill_run(r, b, frames, got, written, &sum.read_bytes, r->hdr, 1);
 	if (unlikely(n < got))
 		vdev_queue_put_back_buffers(r->q, &b[n], got - n);
 	if (likely(n != 0))
@@ -422,7 +430,7 @@ uint32_t net_rx_fill(struct net_rxq *r, const struct vdev_frame *frames, uint32_
 	int filter = unlikely(r->filters) && !wants_all(r, frames, n);
 	uint32_t i = 0, quick;
 
-	if (likely(!(filter | r->hashes))) {
+	if (likely(!filter)) {
 		do {
 			quick = fill_buffers(r, &frames[i], n - i);
 			i += quick;
