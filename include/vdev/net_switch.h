@@ -107,7 +107,8 @@ struct vdev_switch_counters {
 	uint64_t moved;       /**< addresses that were known elsewhere before */
 	uint64_t not_learned; /**< frames whose address found no room, or was beyond max_learned */
 	uint64_t not_taken;   /**< given back to the sender, the receiver was busy; counted each time */
-	uint64_t in_bad;      /**< dropped: no Ethernet frame, or its source is a group or 0 */
+	/** dropped: no Ethernet frame; its source is a group or 0; a checksum is to be put into its header */
+	uint64_t in_bad;
 	uint64_t in_link_local; /**< dropped: to 01:80:c2:00:00:00 to 0f, which no bridge forwards */
 	uint64_t in_vlan; /**< dropped: a tag that does not belong here, or none where one is needed */
 	uint64_t in_oversized; /**< dropped: beyond the port's MTU */

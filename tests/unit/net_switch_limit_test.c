@@ -30,8 +30,10 @@ START_TEST(mtu_of_both_sides)
 	ck_assert_uint_eq(rig_counters(&rig, 0).out_oversized, 7);
 	/* What will be segmented counts by its segments. */
 	test_frame_plain(&t, ~0u, 1, -1, 20000);
-	t.frame.offload = (struct vdev_net_offload){
-		.flags = VDEV_NET_NEEDS_CSUM, .gso_type = VDEV_NET_GSO_TCPV4, .gso_size = 960};
+	t.frame.offload = (struct vdev_net_offload){.flags = VDEV_NET_NEEDS_CSUM,
+	                                            .gso_type = VDEV_NET_GSO_TCPV4,
+	                                            .gso_size = 960,
+	                                            .csum_start = 34};
 	rig_clear(&rig);
 	test_frame_send(rig.channel[1], &t);
 	ck_assert_uint_eq(rig.sink[0]->n, 1);

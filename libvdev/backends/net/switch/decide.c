@@ -131,7 +131,7 @@ static int source(struct channel *c, const struct port_conf *conf, uint64_t key)
 {
 	unsigned slot = c->port->slot;
 
-	if (unlikely(c->src_key != key || !found_holds(&c->port->sw->table, &c->src, c->tick) ||
+	if (unlikely(c->src_key != key || !found_holds(&c->port->sw->table, &c->src, key, c->tick) ||
 	             value_port(c->src.value) != slot))
 		learn(c, conf, key);
 	if (c->src.entry == NULL)
@@ -181,7 +181,7 @@ static void destination(struct channel *c, const struct port_conf *conf, struct 
 		many(c, conf, v, mac == ~UINT64_C(0xffff) ? STORM_BROADCAST : STORM_MULTICAST);
 		return;
 	}
-	if (unlikely(c->dst_key != key || !found_holds(&s->table, &c->dst, c->tick))) {
+	if (unlikely(c->dst_key != key || !found_holds(&s->table, &c->dst, key, c->tick))) {
 		c->dst = table_find(&s->table, key, c->tick);
 		c->dst_key = key;
 	}
@@ -224,6 +224,12 @@ static inline int like_before(const struct vdev_frame *f, size_t n, struct verdi
 	return f->len <= VDEV_NET_MAX_FRAME;
 }
 
+/* Whoever fills in the checksum would write what was decided by. */
+static inline int sum_goes_into(const struct vdev_net_offload *o, unsigned header)
+{
+	return (o->flags & VDEV_NET_NEEDS_CSUM) != 0 && o->csum_start < header;
+}
+
 void decide(struct channel *c, const struct port_conf *conf, const struct vdev_frame *f,
             struct verdict *v, const struct verdict *before)
 {
@@ -235,7 +241,9 @@ void decide(struct channel *c, const struct port_conf *conf, const struct vdev_f
 	v->changed = 0;
 	v->payload = f->len - UNTAGGED;
 	if (before != NULL && !conf->limits_in && like_before(f, n, v, before)) {
-		if (unlikely(beyond_mtu(&f->offload, v->payload, conf->mtu)))
+		if (unlikely(sum_goes_into(&f->offload, UNTAGGED)))
+			drop(v, COUNTER(in_bad));
+		else if (unlikely(beyond_mtu(&f->offload, v->payload, conf->mtu)))
 			drop(v, COUNTER(in_oversized));
 		return;
 	}
@@ -256,6 +264,10 @@ void decide(struct channel *c, const struct port_conf *conf, const struct vdev_f
 		skip_tags(n, v);
 	} else if (unlikely(!find_vlan(conf, n, v))) {
 		drop(v, COUNTER(in_vlan));
+		return;
+	}
+	if (unlikely(sum_goes_into(&f->offload, v->header))) {
+		drop(v, COUNTER(in_bad));
 		return;
 	}
 	if (unlikely(beyond_mtu(&f->offload, v->payload, conf->mtu))) {

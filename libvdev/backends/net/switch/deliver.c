@@ -36,7 +36,7 @@ static int shift(struct vdev_net_offload *o, int by)
 	int least = by < 0 ? HEADER : 0, most = 65535 - 4;
 
 	if ((o->flags & VDEV_NET_NEEDS_CSUM) != 0) {
-		if (o->csum_start < least || o->csum_start > most)
+		if (o->csum_start > most)
 			return 0;
 		o->csum_start = (uint16_t)(o->csum_start + by);
 	}

@@ -84,15 +84,17 @@ static inline int value_aged(const struct table *t, uint64_t value, uint32_t tic
 	return t->ageing != 0 && (value & VALUE_STATIC) == 0 && age > 0 && (uint32_t)age > t->ageing;
 }
 
-/* Whether what was found still holds. */
-static inline int found_holds(const struct table *t, const struct found *f, uint32_t tick)
+/* Whether what was found for this key still holds. Versions come again, after 2^18 other addresses. */
+static inline int found_holds(const struct table *t, const struct found *f, uint64_t key,
+                              uint32_t tick)
 {
 	uint64_t value;
 
 	if (f->entry == NULL)
 		return 0;
 	value = load_acquire(&f->entry->value);
-	return ((value ^ f->value) & VALUE_FACTS) == 0 && !value_aged(t, value, tick);
+	return ((value ^ f->value) & VALUE_FACTS) == 0 && load_acquire(&f->entry->key) == key &&
+	       !value_aged(t, value, tick);
 }
 
 int table_init(struct table *t, const struct vdev_env *env, uint32_t addresses, uint32_t ports,
@@ -242,8 +244,10 @@ int beyond_mtu_gso(const struct vdev_net_offload *o, uint32_t mtu);
 /* Whether a frame would be longer than an MTU where it ends up; payload without tags. */
 static inline int beyond_mtu(const struct vdev_net_offload *o, uint32_t payload, uint32_t mtu)
 {
+	/* ECN alone says nothing. */
 	return mtu != 0 && payload > mtu &&
-	       (o->gso_type == VDEV_NET_GSO_NONE || beyond_mtu_gso(o, mtu));
+	       ((o->gso_type & ~(unsigned)VDEV_NET_GSO_ECN) == VDEV_NET_GSO_NONE ||
+	        beyond_mtu_gso(o, mtu));
 }
 
 /* Take one frame of so many bytes from a limit's buckets. */
