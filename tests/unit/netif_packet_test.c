@@ -325,6 +325,26 @@ START_TEST(refused_frames_are_dropped)
 }
 END_TEST
 
+/* What means nothing, or is a hint only, is no reason for the kernel to drop a frame. */
+START_TEST(odd_offloads)
+{
+	uint8_t bytes[200];
+	uint32_t len = datagram(bytes, t.mac, "odd", 3);
+	const struct virtq_iov iov = {bytes, len};
+	struct vdev_frame f[3];
+
+	for (int i = 0; i < 3; i++)
+		f[i] = (struct vdev_frame){.iov = &iov, .niov = 1, .len = len, .offload = needs_csum};
+	f[0].offload.gso_type = VDEV_NET_GSO_ECN;
+	f[1].offload.hdr_len = (uint16_t)(len + 1);
+	f[2].offload.hdr_len = 65535;
+	send_frames(f, 3);
+	for (int i = 0; i < 3; i++)
+		expect_at_host("odd", 3);
+	ck_assert_uint_eq(counters().send_dropped, 0);
+}
+END_TEST
+
 START_TEST(readable_when_armed)
 {
 	int fd = t.netif->ops->fd(t.rx[0]);
@@ -524,6 +544,7 @@ void test_suites(SRunner *runner)
 	tcase_add_test(tc, device_to_host);
 	tcase_add_test(tc, device_sends_many_pieces);
 	tcase_add_test(tc, refused_frames_are_dropped);
+	tcase_add_test(tc, odd_offloads);
 	tcase_add_test(tc, readable_when_armed);
 	tcase_add_test(tc, interface_down_up_and_gone);
 	tcase_add_test(tc, several_channels);

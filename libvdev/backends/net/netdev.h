@@ -24,6 +24,23 @@ void net_watch_arm(struct net_watch *w);
 /* Not readable any more. */
 void net_watch_rest(struct net_watch *w);
 
+/*
+ * What is left to be done to a frame, for the kernel, which drops those of which something is said that is wrong and means
+ * nothing.
+ */
+static inline struct vdev_net_offload net_offload_of(const struct vdev_frame *f)
+{
+	struct vdev_net_offload o = f->offload;
+
+	/* ECN alone. */
+	if (o.gso_type == VDEV_NET_GSO_ECN)
+		o.gso_type = VDEV_NET_GSO_NONE;
+	/* A hint, no more. */
+	if (o.hdr_len > f->len)
+		o.hdr_len = 0;
+	return o;
+}
+
 /* An interface, seen from its network namespace, and whoever wants to know how it is. */
 struct net_dev {
 	int sock;  /* any socket of the namespace; -1: we can't look */

@@ -67,20 +67,22 @@ static void packet_info(struct vdev_netif *n, struct vdev_netif_info *out)
 /* --- sending -------------------------------------------------------------------- */
 
 /* The kernel's header has this processor's order. */
-static void put_header(struct virtio_net_hdr *h, const struct vdev_net_offload *o)
+static void put_header(struct virtio_net_hdr *h, const struct vdev_frame *f)
 {
-	*h = (struct virtio_net_hdr){.flags = o->flags & VDEV_NET_NEEDS_CSUM,
-	                             .gso_type = o->gso_type,
-	                             .hdr_len = o->hdr_len,
-	                             .gso_size = o->gso_size,
-	                             .csum_start = o->csum_start,
-	                             .csum_offset = o->csum_offset};
+	struct vdev_net_offload o = net_offload_of(f);
+
+	*h = (struct virtio_net_hdr){.flags = o.flags & VDEV_NET_NEEDS_CSUM,
+	                             .gso_type = o.gso_type,
+	                             .hdr_len = o.hdr_len,
+	                             .gso_size = o.gso_size,
+	                             .csum_start = o.csum_start,
+	                             .csum_offset = o.csum_offset};
 }
 
 static void put_message(struct packet_send *c, uint32_t i, struct iovec *iov, uint32_t niov,
                         const struct vdev_frame *f)
 {
-	put_header(&c->hdr[i], &f->offload);
+	put_header(&c->hdr[i], f);
 	iov[0] = (struct iovec){&c->hdr[i], HDR};
 	c->msg[i] = (struct mmsghdr){.msg_hdr = {.msg_iov = iov, .msg_iovlen = niov + 1}};
 }
