@@ -4,7 +4,7 @@
 
 #include <vdev/netif_pair.h>
 
-#include "switch/gate.h"
+#include "switch/give.h"
 
 enum { TRIES = 6 };
 
@@ -79,22 +79,6 @@ static void pair_close(struct vdev_netif_channel *channel)
 	e->pair->env.free(e->pair->env.ctx, c, sizeof(*c));
 }
 
-static uint32_t give(const struct vdev_net_sink *sink, const struct vdev_frame *frames, uint32_t n,
-                     uint32_t flow)
-{
-	uint32_t done = 0;
-
-	for (unsigned k = 0;; k++) {
-		uint32_t took = sink->deliver(sink->ctx, frames + done, n - done, flow);
-
-		done += took < n - done ? took : n - done;
-		if (done == n || k == TRIES)
-			return done;
-		for (unsigned i = 0; i < 1u << k; i++)
-			cpu_relax();
-	}
-}
-
 static void add(uint64_t *counter, uint64_t n)
 {
 	(void)__atomic_fetch_add(counter, n, __ATOMIC_RELAXED);
@@ -114,7 +98,7 @@ static uint32_t pair_send(struct vdev_netif_channel *channel, const struct vdev_
 	gate_enter(&c->gate);
 	sink = load_guarded(&other_end(e)->sink);
 	if (sink != NULL)
-		took = give(sink, frames, n, c->flow);
+		took = give(sink, frames, n, c->flow, TRIES);
 	gate_leave(&c->gate);
 	if (sink == NULL) {
 		add(&e->counters.send_dropped, n);

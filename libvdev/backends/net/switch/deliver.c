@@ -144,7 +144,8 @@ static inline int build_like_before(struct channel *c, const struct vdev_frame *
 	struct vdev_frame *out = &c->out[c->nout];
 	struct virtq_iov *iov = &c->pool[c->pieces];
 
-	if (unlikely(f->niov != 1 || f->iov->len <= UNTAGGED || c->pieces + 2 > POOL))
+	/* Like another one that was longer than its header it is so too. */
+	if (unlikely(f->niov != 1 || c->pieces + 2 > POOL))
 		return 0;
 	iov[0].base = v->bytes;
 	iov[0].len = UNTAGGED;
@@ -187,22 +188,6 @@ static uint32_t build_some(struct channel *c, struct switch_port *to, const stru
 	return at - i;
 }
 
-/* Give what was built to the receiver. How many it took. */
-static uint32_t give(const struct channel *c, const struct vdev_net_sink *sink, unsigned tries)
-{
-	uint32_t done = 0;
-
-	for (unsigned k = 0;; k++) {
-		uint32_t took = sink->deliver(sink->ctx, c->out + done, c->nout - done, c->flow);
-
-		done += took < c->nout - done ? took : c->nout - done;
-		if (done == c->nout || k == tries)
-			return done;
-		for (unsigned i = 0; i < 1u << (k < 6 ? k : 6); i++)
-			cpu_relax();
-	}
-}
-
 static void add(struct switch_port *to, unsigned counter, uint64_t n)
 {
 	(void)__atomic_fetch_add(&to->counters[counter], n, __ATOMIC_RELAXED);
@@ -241,7 +226,7 @@ static uint32_t emit(struct channel *c, struct switch_port *to, const struct vde
 
 		used = build_some(c, to, conf, frames, at, n - done);
 		if (c->nout > 0 && sink != NULL)
-			took = give(c, sink, many ? TRIES_MANY : TRIES_ONE);
+			took = give(sink, c->out, c->nout, c->flow, many ? TRIES_MANY : TRIES_ONE);
 		if (unlikely(took < c->nout)) {
 			if (sink != NULL && !many) {
 				if (conf->limits_out)

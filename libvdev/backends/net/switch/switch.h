@@ -13,6 +13,7 @@
 #include <vdev/net_switch.h>
 
 #include "gate.h"
+#include "give.h"
 #include "libvdev/net/frame.h"
 #include "limit.h"
 
@@ -55,7 +56,7 @@ struct table {
 	void *memory;
 	size_t bytes;
 	uint32_t mask;   /* of buckets */
-	uint32_t ageing; /* ticks; 0: nothing ages */
+	uint32_t ageing; /* ticks; 0: there is no clock */
 	uint64_t seed;
 	uint32_t *learned; /* of each port; written under the lock */
 	size_t learned_bytes;
@@ -77,11 +78,12 @@ static inline unsigned value_port(uint64_t value)
 	return (unsigned)(value & VALUE_PORT);
 }
 
+/* Without a clock there is but one tick. */
 static inline int value_aged(const struct table *t, uint64_t value, uint32_t tick)
 {
 	int32_t age = (int32_t)(tick - (uint32_t)(value >> SEEN_SHIFT));
 
-	return t->ageing != 0 && (value & VALUE_STATIC) == 0 && age > 0 && (uint32_t)age > t->ageing;
+	return (value & VALUE_STATIC) == 0 && age > 0 && (uint32_t)age > t->ageing;
 }
 
 /* Whether what was found for this key still holds. Versions come again, after 2^18 other addresses. */
