@@ -46,15 +46,17 @@ static uint64_t transport_pseudo(const struct frame_adapt *a)
 	return (uint64_t)stored + (uint16_t)~net_sum_be16(a->src.len - o->csum_start);
 }
 
-/* The IP header(s): where the offloads say, and of the version. */
+/*
+ * The IP header(s): where the offloads say, and of the version. Where there is none, or half of one, there is no transport
+ * header either: its place is 0 then, and where the offloads say is behind an Ethernet header.
+ */
 static int find_ip(struct frame_adapt *a, size_t have)
 {
 	const struct vdev_net_offload *o = &a->src.offload;
 	uint16_t type = 0;
 	uint32_t nh = net_parse_eth(a->head, have, 0, &type);
 
-	if (nh == 0 || net_parse_ip(a->head, have, nh, &a->ip) != 0)
-		return VIRTQ_EPROTO;
+	(void)net_parse_ip(a->head, have, nh, &a->ip);
 	if (type != (a->ip.version == 4 ? NET_TYPE_IPV4 : NET_TYPE_IPV6) || a->ip.fragment)
 		return VIRTQ_EPROTO;
 	if (!a->tunnel)
@@ -62,9 +64,8 @@ static int find_ip(struct frame_adapt *a, size_t have)
 	a->outer = a->ip;
 	if (a->outer.proto != NET_PROTO_UDP || a->outer.th != o->outer_th)
 		return VIRTQ_EPROTO;
-	if (net_parse_ip(a->head, have, o->inner_nh, &a->ip) != 0 || a->ip.fragment)
-		return VIRTQ_EPROTO;
-	return a->ip.th == o->csum_start ? 0 : VIRTQ_EPROTO;
+	(void)net_parse_ip(a->head, have, o->inner_nh, &a->ip);
+	return a->ip.th == o->csum_start && !a->ip.fragment ? 0 : VIRTQ_EPROTO;
 }
 
 /* The transport header, whether it is the one that the kind of segmentation goes with, and what is payload then. */
@@ -100,9 +101,7 @@ static int plan(struct frame_adapt *a, unsigned kind, uint32_t mtu)
 		a->payload = a->src.len - a->ip.split;
 		a->heads = a->ip.split;
 		if (a->payload > a->size)
-			a->size &= ~7u;
-		if (a->size == 0)
-			return VIRTQ_EPROTO;
+			a->size &= ~7u; /* 0: too many */
 	}
 	if (a->payload > (uint64_t)a->size * FRAME_SEGMENTS)
 		return VIRTQ_EPROTO;
@@ -198,16 +197,17 @@ static int next_sum(struct frame_adapt *a, struct vdev_frame *out)
 	uint32_t start = a->src.offload.csum_start, pos = start + a->src.offload.csum_offset;
 	uint32_t used = FRAME_PIECES, more;
 	struct frame_cursor c;
+	size_t got;
 
 	frame_cursor_init(&c, &a->src, 0);
-	if (frame_cursor_pieces(&c, pos, a->iov, &used) != pos)
-		return VIRTQ_EINVAL;
-	if (frame_cursor_read(&c, a->made, 2) != 2)
-		return VIRTQ_EINVAL;
+	got = frame_cursor_pieces(&c, pos, a->iov, &used);
+	got += frame_cursor_read(&c, a->made, 2);
 	a->iov[used].base = a->made;
 	a->iov[used++].len = 2;
 	more = FRAME_PIECES + 4 - used;
-	if (frame_cursor_pieces(&c, a->src.len - pos - 2, a->iov + used, &more) != a->src.len - pos - 2)
+	got += frame_cursor_pieces(&c, a->src.len - pos - 2, a->iov + used, &more);
+	/* Where the frame or the room ends too early some of it is missing, whatever is read next. */
+	if (got != a->src.len)
 		return VIRTQ_EINVAL;
 	used += more;
 	net_csum_store(a->made, net_sum_pieces(a->iov, used, start));

@@ -77,7 +77,7 @@ static int tunnel_check(const struct vdev_net_offload *o)
 {
 	if ((o->gso_type & VDEV_NET_GSO_TUNNEL) == VDEV_NET_GSO_TUNNEL)
 		return VIRTQ_EPROTO;
-	if ((o->flags & VDEV_NET_NEEDS_CSUM) == 0 || (o->flags & VDEV_NET_DATA_VALID) != 0)
+	if ((o->flags & VDEV_NET_DATA_VALID) != 0)
 		return VIRTQ_EPROTO;
 	if (o->outer_th < VDEV_NET_ETH + 20u || o->inner_nh < o->outer_th + 8u ||
 	    o->csum_start < o->inner_nh + 20u)

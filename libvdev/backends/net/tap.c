@@ -348,24 +348,15 @@ static int open_queue(struct ifreq *r, uint32_t pairs)
 	return fd;
 }
 
-static int adopt_queue(int given)
-{
-	int fd = vdev_os_dup(given);
-	int rc = fd < 0 ? fd : vdev_os_nonblock(fd, 1);
-
-	if (rc < 0) {
-		vdev_os_close(fd);
-		return rc;
-	}
-	return fd;
-}
-
 static int open_queues(struct tap *t, const struct vdev_netif_tap_config *cfg, struct ifreq *r)
 {
 	for (uint32_t i = 0; i < t->max_pairs; i++) {
-		t->fds[i] = cfg->fds != NULL ? adopt_queue(cfg->fds[i]) : open_queue(r, t->max_pairs);
-		if (t->fds[i] < 0)
-			return t->fds[i];
+		int rc;
+
+		t->fds[i] = cfg->fds != NULL ? vdev_os_dup(cfg->fds[i]) : open_queue(r, t->max_pairs);
+		rc = t->fds[i] < 0 || cfg->fds == NULL ? t->fds[i] : vdev_os_nonblock(t->fds[i], 1);
+		if (rc < 0)
+			return rc;
 	}
 	memset(r, 0, sizeof(*r));
 	return ioctl(t->fds[0], TUNGETIFF, r) < 0 ? -errno : 0;

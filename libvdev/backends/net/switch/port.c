@@ -317,7 +317,7 @@ int vdev_switch_port_remove_mac(struct vdev_netif *port, const uint8_t mac[VDEV_
 {
 	struct switch_port *p = switch_port_of(port);
 
-	if (p == NULL || mac == NULL || vlan > 4094)
+	if (p == NULL || mac == NULL)
 		return VIRTQ_EINVAL;
 	if (vlan == 0)
 		vlan = p->conf->vlan;

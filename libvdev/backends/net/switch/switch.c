@@ -80,7 +80,7 @@ struct vdev_netif *vdev_switch_find(struct vdev_switch *s, const uint8_t mac[VDE
 	struct switch_port *port;
 	struct found f;
 
-	if (s == NULL || mac == NULL || vlan > 4094)
+	if (s == NULL || mac == NULL)
 		return NULL;
 	f = table_find(&s->table, mac_key(mac) | vlan, tick_now(s));
 	if (f.entry == NULL)
