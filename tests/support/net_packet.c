@@ -222,6 +222,15 @@ void packet_make(struct packet *p, const struct packet_spec *s)
 	p->offload.inner_nh = (uint16_t)p->nh;
 }
 
+void packet_tcp(uint8_t *b, uint32_t payload)
+{
+	const struct packet_spec s = {.version = 4, .tcp = 1, .payload = payload, .needs_csum = 1};
+	static struct packet p;
+
+	packet_make(&p, &s);
+	memcpy(b, p.b, p.len);
+}
+
 void packet_random_spec(struct packet_spec *s, struct rng *rng, uint32_t max)
 {
 	memset(s, 0, sizeof(*s));

@@ -49,6 +49,12 @@ void packet_make(struct packet *p, const struct packet_spec *s);
 /* Any legal one that doesn't fit into max bytes of payload. */
 void packet_random_spec(struct packet_spec *s, struct rng *rng, uint32_t max);
 
+/*
+ * A TCP/IPv4 frame of 54 + payload bytes without options, its checksum left to be done: the sum of the pseudo header is in
+ * its place. Payload of any kind; sequence number 0.
+ */
+void packet_tcp(uint8_t *b, uint32_t payload);
+
 /* A frame of these bytes, in at most n pieces of random length, some of them empty; n == 1: in one. */
 void packet_pieces(const uint8_t *bytes, uint32_t len, struct virtq_iov *iov, uint32_t n,
                    struct rng *rng, struct vdev_frame *f);

@@ -279,6 +279,67 @@ START_TEST(options_that_lie)
 }
 END_TEST
 
+/* Packets whose headers are not there, or not what the offloads say: by kind of damage. */
+START_TEST(headers_that_are_none)
+{
+	static const uint32_t outer[] = {0, 4, 6};
+	struct packet_spec s = tcp4;
+	uint8_t *ip;
+	struct vdev_frame f;
+
+	s.outer = outer[_i % 3];
+	packet_make(&packet, &s);
+	ip = packet.b + (_i % 2 == 0 || s.outer == 0 ? packet.nh : packet.outer_nh);
+	f = frame_of(&packet, 1, NULL);
+	ck_assert_int_eq(frame_adapt_begin(&adapt, &f, 0, 0), 0);
+	switch (_i / 6) {
+	case 0:
+		ip[0] = 0x55; /* of no version */
+		break;
+	case 1:
+		ip[0] = (uint8_t)(ip[0] >> 4 == 4 ? 0x41 : 0x05); /* too short, or of none */
+		break;
+	case 2:
+		ip[0] ^= 0x40 ^ 0x60; /* of the other one */
+		break;
+	case 3:
+		ip[ip[0] >> 4 == 4 ? 9 : 6] = 1; /* with no transport that can be divided */
+		break;
+	case 4:
+		memset(packet.b + 12, 0xff, 2); /* in no frame of IP */
+		break;
+	default:
+		if (ip[0] >> 4 == 6)
+			return;
+		ip[6] = 0x20; /* the first part of something */
+		break;
+	}
+	f = frame_of(&packet, 1, NULL);
+	ck_assert_int_eq(frame_adapt_begin(&adapt, &f, 0, 0), VIRTQ_EPROTO);
+	ck_assert_int_eq(frame_adapt_next(&adapt, &f), 0);
+}
+END_TEST
+
+/* A TCP header that is not all among the bytes that are looked at. */
+START_TEST(headers_that_are_too_far_behind)
+{
+	struct packet_spec s = tcp4;
+	struct vdev_frame f;
+	uint32_t more = FRAME_HEADERS - 30 + (uint32_t)_i;
+
+	s.outer = 4;
+	packet_make(&packet, &s);
+	/* The inner packet moves towards the end of what is looked at, and over it. */
+	more -= packet.th;
+	memmove(packet.b + packet.nh + more, packet.b + packet.nh, packet.len - packet.nh);
+	packet.len += more;
+	packet.offload.csum_start = (uint16_t)(packet.offload.csum_start + more);
+	packet.offload.inner_nh = (uint16_t)(packet.offload.inner_nh + more);
+	f = frame_of(&packet, 1, NULL);
+	ck_assert_int_eq(frame_adapt_begin(&adapt, &f, 0, 0), _i <= 10 ? 0 : VIRTQ_EPROTO);
+}
+END_TEST
+
 /* A tunnel's checksum that is there though nobody asked for one is made anew, as is that of packets who have none. */
 START_TEST(checksum_of_a_tunnel)
 {
@@ -429,6 +490,8 @@ void test_suites(SRunner *runner)
 	tcase_add_loop_test(tc, random_packets, 0, 8);
 	tcase_add_test(tc, flags_belong_to_one_segment);
 	tcase_add_test(tc, options_of_fragments);
+	tcase_add_loop_test(tc, headers_that_are_none, 0, 36);
+	tcase_add_loop_test(tc, headers_that_are_too_far_behind, 0, 40);
 	tcase_add_loop_test(tc, options_that_lie, 0, 8);
 	tcase_add_test(tc, checksum_of_a_tunnel);
 	tcase_add_test(tc, receivers_get_what_they_negotiated);

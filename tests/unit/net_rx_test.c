@@ -293,21 +293,6 @@ START_TEST(headers)
 }
 END_TEST
 
-/* A TCP/IPv4 frame as a driver with TSO leaves it: the sum of the pseudo header in the place of the checksum. */
-static void tcp_frame(uint8_t *p, uint32_t payload)
-{
-	static const uint8_t head[54] = {2,    0, 0,  0, 0,    1,    2, 0,  0,    0, 0, 2, 8,  0,
-	                                 0x45, 0, 0,  0, 0,    1,    0, 0,  64,   6, 0, 0, 10, 0,
-	                                 0,    1, 10, 0, 0,    2,    0, 80, 0x30, 0, 0, 0, 0,  1,
-	                                 0,    0, 0,  0, 0x50, 0x18, 1, 0,  0,    0, 0, 0};
-
-	memcpy(p, head, sizeof(head));
-	fill(p + 54, payload, 3);
-	packet_put16(p + 16, 40 + payload);
-	packet_put16(p + 24, (uint16_t)~packet_sum(p + 14, 20, 0));
-	packet_put16(p + 50, packet_sum(p + 26, 8, 6 + 20 + payload));
-}
-
 static void tcp_right(const uint8_t *p, uint32_t len)
 {
 	ck_assert_uint_eq(packet_get16(p + 16), len - 14);
@@ -336,7 +321,7 @@ START_TEST(offloads_in_software)
 	net_start(&f);
 	for (unsigned i = 0; i < 8; i++)
 		net_buffer(&f, 0, _i & 4 ? 4000 : 1526, 1 + i % 2);
-	tcp_frame(frame, 3000);
+	packet_tcp(frame, 3000);
 	fr.offload = (struct vdev_net_offload){.flags = VDEV_NET_NEEDS_CSUM,
 	                                       .gso_type = VDEV_NET_GSO_TCPV4,
 	                                       .hdr_len = 54,
@@ -367,7 +352,7 @@ START_TEST(offloads_in_software)
 	}
 	ck_assert_uint_eq(at, 54 + 3000);
 	/* one segment needs no segmentation, but its sum */
-	tcp_frame(frame, 100);
+	packet_tcp(frame, 100);
 	fr.len = 154;
 	iov.len = 154;
 	fr.offload.gso_type = 0;

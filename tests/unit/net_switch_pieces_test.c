@@ -17,6 +17,21 @@ static void begin(void)
 	rig_clear(&rig);
 }
 
+/* The pieces of a frame to where none of them lies before the next one. */
+static void scatter(struct test_frame *f)
+{
+	static uint8_t room[16][SINK_BYTES];
+	static unsigned used;
+
+	for (uint32_t i = f->frame.niov; i-- > 0; used++) {
+		uint8_t *to = room[used % 16] + 64 * (used % 3);
+
+		ck_assert_uint_le(f->iov[i].len, SINK_BYTES - 128);
+		memset(room[used % 16], 0xe7, SINK_BYTES);
+		f->iov[i].base = memcpy(to, f->iov[i].base, f->iov[i].len);
+	}
+}
+
 /* All from and to the same two, in one burst. */
 static void send_all(unsigned n)
 {
@@ -45,6 +60,8 @@ START_TEST(of_other_pieces)
 		test_frame_plain(&t[i], 1, 100, -1, lens[i]);
 		if (first[i] != 0 && first[i] < lens[i])
 			test_frame_cut(&t[i], first[i], 2);
+		if (_i == 1 && t[i].frame.niov > 1)
+			scatter(&t[i]);
 	}
 	send_all(n);
 }
@@ -68,7 +85,7 @@ void test_suites(SRunner *runner)
 	Suite *suite = suite_create("net_switch_pieces");
 	TCase *tc = tcase_create("net_switch_pieces");
 
-	tcase_add_test(tc, of_other_pieces);
+	tcase_add_loop_test(tc, of_other_pieces, 0, 2);
 	tcase_add_loop_test(tc, behind_many_pieces, 0, 10);
 	suite_add_tcase(suite, tc);
 	srunner_add_suite(runner, suite);

@@ -161,6 +161,28 @@ START_TEST(switches)
 }
 END_TEST
 
+static void no_counters(struct vdev_netif *n, struct vdev_netif_counters *out)
+{
+	(void)n;
+	(void)out;
+	ck_abort_msg("what is there is not what it seems to be");
+}
+
+START_TEST(counters_of_an_older_back_end)
+{
+	/* Behind its end there is something else. */
+	struct vdev_netif_ops ops = {.size = offsetof(struct vdev_netif_ops, counters),
+	                             .counters = no_counters};
+	struct vdev_netif n = {.ops = &ops};
+	struct vdev_netif_counters k;
+
+	ck_assert_int_eq(vdev_netif_counters(&n, &k), VIRTQ_ENOTSUP);
+	ops.size = sizeof(ops);
+	ops.counters = NULL;
+	ck_assert_int_eq(vdev_netif_counters(&n, &k), VIRTQ_ENOTSUP);
+}
+END_TEST
+
 void test_suites(SRunner *runner)
 {
 	Suite *suite = suite_create("netif_misuse");
@@ -170,6 +192,7 @@ void test_suites(SRunner *runner)
 	tcase_add_test(tc, captures);
 	tcase_add_test(tc, interfaces);
 	tcase_add_test(tc, switches);
+	tcase_add_test(tc, counters_of_an_older_back_end);
 	suite_add_tcase(suite, tc);
 	srunner_add_suite(runner, suite);
 }

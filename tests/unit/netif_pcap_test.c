@@ -268,32 +268,6 @@ END_TEST
 
 /* --- offloads ------------------------------------------------------------------------------------ */
 
-/* A TCP frame whose checksum is left to be done, with the sum of the pseudo-header in its place. */
-static void tcp_frame(uint8_t *f, uint32_t len)
-{
-	uint32_t ip = len - 14;
-
-	fill(f, len);
-	memset(f, 2, 12);
-	packet_put16(f + 12, 0x0800);
-	memset(f + 14, 0, 40);
-	f[14] = 0x45;
-	packet_put16(f + 16, ip);
-	f[22] = 64;
-	f[23] = 6;
-	packet_put16(f + 26, 0x0a00);
-	packet_put16(f + 28, 1);
-	packet_put16(f + 30, 0x0a00);
-	packet_put16(f + 32, 2);
-	packet_put16(f + 24, (uint16_t)~packet_sum(f + 14, 20, 0));
-	packet_put16(f + 34, 1234);
-	packet_put16(f + 36, 80);
-	f[46] = 0x50;
-	f[47] = 0x18;
-	packet_put16(f + 48, 1000);
-	packet_put16(f + 50, packet_sum(f + 26, 8, 6 + ip - 20));
-}
-
 static void assert_tcp(uint32_t i, uint32_t seq, const uint8_t *data, uint32_t len)
 {
 	const uint8_t *p = file.r[i].data;
@@ -338,7 +312,7 @@ START_TEST(frames_as_on_the_wire)
 	struct vdev_netif_channel *c;
 	uint8_t before[54 + DATA];
 
-	tcp_frame(bytes, 54 + DATA);
+	packet_tcp(bytes, DATA);
 	memcpy(before, bytes, sizeof(bytes));
 	f.offload = (struct vdev_net_offload){.flags = VDEV_NET_NEEDS_CSUM,
 	                                      .gso_type = VDEV_NET_GSO_TCPV4,

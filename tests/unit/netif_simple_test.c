@@ -454,18 +454,6 @@ START_TEST(misuse_changes_nothing)
 }
 END_TEST
 
-START_TEST(counters_of_an_older_back_end)
-{
-	struct vdev_netif_ops ops = {.size = offsetof(struct vdev_netif_ops, counters)};
-	struct vdev_netif n = {.ops = &ops};
-	struct vdev_netif_counters k;
-
-	ck_assert_int_eq(vdev_netif_counters(&n, &k), VIRTQ_ENOTSUP);
-	ops.size = sizeof(ops);
-	ck_assert_int_eq(vdev_netif_counters(&n, &k), VIRTQ_ENOTSUP);
-}
-END_TEST
-
 START_TEST(no_memory_leaves_nothing_behind)
 {
 	struct vdev_netif_source_config cfg = {.size = sizeof(cfg)};
@@ -588,7 +576,6 @@ void test_suites(SRunner *runner)
 	tcase_add_loop_test(tc, source_makes_udp_of_all_flows, 0, 6);
 	tcase_add_test(tc, source_falls_silent);
 	tcase_add_test(tc, misuse_changes_nothing);
-	tcase_add_test(tc, counters_of_an_older_back_end);
 	tcase_add_test(tc, no_memory_leaves_nothing_behind);
 	tcase_add_test(tc, echo_loses_its_sink_under_load);
 	suite_add_tcase(suite, tc);

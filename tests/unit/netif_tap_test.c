@@ -17,6 +17,7 @@
 
 #include <vdev/netif_tap.h>
 
+#include "edge.h"
 #include "net_datagram.h"
 #include "net_ns.h"
 #include "net_packet.h"
@@ -167,6 +168,21 @@ START_TEST(datagrams_in_one)
 		ck_assert_uint_eq(f.offload.gso_type, VDEV_NET_GSO_NONE);
 		ck_assert_mem_eq((uint8_t *)f.iov[0].base + DATA, data + at, f.len - DATA);
 	}
+}
+END_TEST
+
+/* Whoever says ECN and no segmentation has said nothing: no reason for the kernel to drop the frame. */
+START_TEST(ecn_alone_is_nothing)
+{
+	struct vdev_net_offload o = needs_csum;
+	uint8_t bytes[200];
+	uint32_t len = datagram(bytes, t.mac, "ecn", 3);
+
+	o.gso_type = VDEV_NET_GSO_ECN;
+	send_frame(bytes, len, o);
+	expect_at_host("ecn", 3);
+	ck_assert_uint_eq(counters().sent, 1);
+	ck_assert_uint_eq(counters().send_dropped, 0);
 }
 END_TEST
 
@@ -402,6 +418,51 @@ START_TEST(several_queues)
 }
 END_TEST
 
+static uint8_t *at_edge;
+
+/* The first, for the netif, ends where memory does. */
+static void *alloc_at_edge(void *ctx, size_t bytes)
+{
+	(void)ctx;
+	if (at_edge != NULL || bytes % sizeof(void *) != 0)
+		return malloc(bytes);
+	return at_edge = edge_copy(NULL, bytes);
+}
+
+static void free_at_edge(void *ctx, void *p, size_t bytes)
+{
+	(void)ctx;
+	(void)bytes;
+	if (p != at_edge)
+		free(p);
+}
+
+START_TEST(no_more_pairs_than_there_are)
+{
+	struct vdev_env env = *vdev_env_hosted();
+	struct vdev_netif *n;
+
+	ns_enter();
+	env.alloc = alloc_at_edge;
+	env.free = free_at_edge;
+	/* One of the two numbers makes it a size that can lie there. */
+	for (uint32_t own = 2; own <= 3; own++) {
+		const struct vdev_netif_tap_config cfg = {.size = sizeof(cfg), .pairs = own};
+
+		at_edge = NULL;
+		ck_assert_int_eq(vdev_netif_tap_new(&n, &env, &cfg), 0);
+		if (at_edge == (uint8_t *)n)
+			break;
+		vdev_netif_free(n);
+	}
+	ck_assert_ptr_eq(at_edge, (uint8_t *)n);
+	n->ops->set_pairs(n, 4);
+	n->ops->set_pairs(n, 1);
+	n->ops->set_pairs(n, 300);
+	vdev_netif_free(n);
+}
+END_TEST
+
 /* --- descriptors from elsewhere -------------------------------------------------------------- */
 
 static int tun(const char *name, int flags)
@@ -507,12 +568,14 @@ void test_suites(SRunner *runner)
 	tcase_add_test(tc, device_to_host);
 	tcase_add_test(tc, device_sends_many_pieces);
 	tcase_add_test(tc, datagrams_in_one);
+	tcase_add_test(tc, ecn_alone_is_nothing);
 	tcase_add_test(tc, readable_when_armed);
 	tcase_add_test(tc, CH_17fefa1e4);
 	tcase_add_test(tc, unmapped_memory_is_dropped);
 	tcase_add_test(tc, interface_down_and_up);
 	tcase_add_test(tc, interface_gone);
 	tcase_add_test(own, several_queues);
+	tcase_add_test(own, no_more_pairs_than_there_are);
 	tcase_add_loop_test(own, given_descriptor, 0, 2);
 	tcase_add_test(own, misuse);
 	suite_add_tcase(suite, tc);

@@ -428,7 +428,8 @@ int vdev_netif_tap_new(struct vdev_netif **out, const struct vdev_env *env,
 	    (cfg->name != NULL && strlen(cfg->name) >= VDEV_NETIF_NAME))
 		return VIRTQ_EINVAL;
 	pairs = cfg->pairs > 0 ? cfg->pairs : 1;
-	t = (struct tap *)simple_new(env, &tap_ops, sizeof(*t) + pairs * sizeof(t->fds[0]));
+	t = (struct tap *)simple_new(env, &tap_ops,
+	                             offsetof(struct tap, fds) + pairs * sizeof(t->fds[0]));
 	if (t == NULL)
 		return VIRTQ_ENOMEM;
 	t->max_pairs = pairs;
