@@ -2,102 +2,11 @@
 /* Notifications that are held back: until there are enough, or one has waited long enough, and never beyond an end. */
 #include <pthread.h>
 #include <sched.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <vdev/loopback.h>
-#include <vdev/model.h>
 
 #include "check_main.h"
+#include "supply_rig.h"
 
-enum { BYTES = 1 << 18, SLOT = 256, SIZE = 8, GPA = 0x40000, NS = 1000 };
-
-/* Queue 0 is a supply that others enter, queue 1 has requests that are completed at once. */
-struct rig {
-	struct vdev_env env;
-	struct vdev_queue *q[2];
-	struct vdev *v;
-	struct vdev_loopback *l;
-	uint8_t *memory;
-	uint64_t now;
-	unsigned interrupts[2];
-	unsigned slot;
-	unsigned woken;
-	unsigned stop;
-};
-
-static uint32_t process(void *model, struct vdev_queue *q, const struct virtq_chain *chains,
-                        uint32_t n)
-{
-	const struct vdev_done done = {0};
-
-	(void)model;
-	for (uint32_t i = 0; i < n; i++)
-		vdev_queue_complete(q, &chains[i], &done);
-	return n;
-}
-
-static int queue_start(void *model, struct vdev_queue *q)
-{
-	struct rig *r = model;
-
-	r->q[vdev_queue_index(q)] = q;
-	if (vdev_queue_index(q) == 0)
-		vdev_queue_supply(q);
-	return 0;
-}
-
-static const struct vdev_model_ops ops = {
-	.size = sizeof(ops), .name = "coalesce", .process = process, .queue_start = queue_start};
-
-static void interrupt(void *ctx, unsigned q)
-{
-	if (q < 2)
-		__atomic_fetch_add(&((struct rig *)ctx)->interrupts[q], 1, __ATOMIC_RELAXED);
-}
-
-static uint64_t now(void *ctx)
-{
-	return __atomic_load_n(&((struct rig *)ctx)->now, __ATOMIC_RELAXED);
-}
-
-static void rig_init(struct rig *r, int packed, int clock)
-{
-	const struct vdev_env *hosted = vdev_env_hosted();
-	struct vdev_model m = {.size = sizeof(m),
-	                       .ops = &ops,
-	                       .model = r,
-	                       .nqueues = 2,
-	                       .queue_max = SIZE,
-	                       .flags = VDEV_MODEL_SHARED};
-	struct vdev_loopback_config cfg = {.size = sizeof(cfg),
-	                                   .bytes = BYTES,
-	                                   .gpa = GPA,
-	                                   .queue_size = SIZE,
-	                                   .interrupt = interrupt,
-	                                   .ctx = r};
-
-	memset(r, 0, sizeof(*r));
-	r->env = *hosted;
-	r->env.now = clock ? now : NULL;
-	r->env.ctx = r;
-	r->memory = calloc(1, BYTES);
-	cfg.memory = r->memory;
-	virtq_features_set(&cfg.wanted, VIRTQ_F_RING_RESET);
-	virtq_features_set(&cfg.wanted, VIRTQ_F_SUSPEND);
-	if (packed)
-		virtq_features_set(&cfg.wanted, VIRTQ_F_RING_PACKED);
-	ck_assert_int_eq(vdev_new(&r->v, &r->env, &m), 0);
-	ck_assert_int_eq(vdev_loopback_new(&r->l, &r->env, r->v, &cfg), 0);
-	ck_assert_int_eq(vdev_loopback_start(r->l), 0);
-}
-
-static void rig_fini(struct rig *r)
-{
-	vdev_loopback_free(r->l);
-	ck_assert_int_eq(vdev_free(r->v), 0);
-	free(r->memory);
-}
+enum { NS = 1000 };
 
 /* The owner runs a queue. */
 static void run(struct rig *r, unsigned q, unsigned flags)
@@ -108,13 +17,8 @@ static void run(struct rig *r, unsigned q, unsigned flags)
 
 static void add(struct rig *r, unsigned q)
 {
-	struct virtq_seg seg = {.len = SLOT};
-	uint64_t bytes;
-
-	(void)vdev_loopback_memory(r->l, &seg.addr, &bytes);
-	seg.addr += (uint64_t)(r->slot++ % SIZE) * SLOT;
-	ck_assert_int_eq(virtq_drv_add(vdev_loopback_drv(r->l, q), &seg, 0, 1, r), 0);
-	virtq_drv_publish(vdev_loopback_drv(r->l, q));
+	rig_add(r, q, r->slot++ % SIZE);
+	rig_publish(r, q);
 }
 
 /* The driver takes what was used, and wants to be told of more. */
@@ -423,7 +327,7 @@ static void *owner_thread(void *ctx)
 	uint64_t deadline = UINT64_MAX;
 
 	while (!__atomic_load_n(&r->stop, __ATOMIC_ACQUIRE)) {
-		if (__atomic_exchange_n(&r->woken, 0, __ATOMIC_ACQ_REL) == 0 && now(r) < deadline) {
+		if (__atomic_exchange_n(&r->woken, 0, __ATOMIC_ACQ_REL) == 0 && rig_now(r) < deadline) {
 			sched_yield();
 			continue;
 		}
@@ -472,7 +376,7 @@ void test_suites(SRunner *runner)
 	Suite *suite = suite_create("core_coalesce");
 	TCase *tc = tcase_create("core_coalesce");
 
-	tcase_set_timeout(tc, 60);
+	tcase_set_timeout(tc, 240); /* waits for turns of the processor */
 	tcase_add_loop_test(tc, enough_of_them, 0, 2);
 	tcase_add_loop_test(tc, long_enough, 0, 2);
 	tcase_add_loop_test(tc, no_more_than_the_queue_has, 0, 2);

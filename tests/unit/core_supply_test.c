@@ -1,146 +1,18 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Queues that are a supply of buffers: entered, taken from, given to, left. */
-#include <stdlib.h>
 #include <string.h>
 
-#include <vdev/loopback.h>
-#include <vdev/model.h>
-
 #include "check_main.h"
+#include "supply_rig.h"
 
-enum { BYTES = 1 << 18, SLOT = 256, SIZE = 8, GPA = 0x40000 };
-
-/* A model whose queue 0 is a supply, and whose queue 1 has ordinary requests that it completes at once. */
-struct rig {
-	struct vdev_queue *q;
-	struct vdev *v;
-	struct vdev_loopback *l;
-	uint8_t *memory;
-	unsigned interrupts, polls, processed;
-	uint32_t give_in_poll;
-};
-
-static void give(struct rig *r, const struct virtq_chain *c, uint32_t n, uint8_t byte)
-{
-	const struct vdev_done sum = {.read_bytes = n};
-	uint32_t written[SIZE];
-
-	for (uint32_t i = 0; i < n; i++) {
-		ck_assert_uint_eq(vdev_chain_write(&c[i], 0, &byte, 1), 1);
-		written[i] = 1;
-	}
-	vdev_queue_give(r->q, c, written, n, &sum);
-}
-
-static uint32_t process(void *model, struct vdev_queue *q, const struct virtq_chain *chains,
-                        uint32_t n)
-{
-	const struct vdev_done done = {0};
-	struct rig *r = model;
-
-	ck_assert_uint_eq(vdev_queue_index(q), 1);
-	r->processed += n;
-	for (uint32_t i = 0; i < n; i++)
-		vdev_queue_complete(q, &chains[i], &done);
-	return n;
-}
-
-static int poll(void *model, struct vdev_queue *q)
-{
-	struct virtq_chain c[SIZE];
-	struct virtq_iov iov[64];
-	struct rig *r = model;
-	int n;
-
-	if (vdev_queue_index(q) != 0)
-		return 0;
-	r->polls++;
-	if (r->give_in_poll == 0)
-		return 0;
-	n = vdev_queue_take(q, c, r->give_in_poll, iov, 64);
-	if (n <= 0)
-		return 0;
-	give(r, c, (uint32_t)n, 'p');
-	r->give_in_poll -= (uint32_t)n;
-	return r->give_in_poll != 0;
-}
-
-static int queue_start(void *model, struct vdev_queue *q)
-{
-	struct rig *r = model;
-
-	if (vdev_queue_index(q) != 0)
-		return 0;
-	r->q = q;
-	vdev_queue_supply(q);
-	ck_assert_uint_le(vdev_queue_max_pieces(q), 64);
-	return 0;
-}
-
-static const struct vdev_model_ops ops = {.size = sizeof(ops),
-                                          .name = "supply",
-                                          .process = process,
-                                          .poll = poll,
-                                          .queue_start = queue_start};
-
-static void interrupt(void *ctx, unsigned q)
-{
-	if (q == 0)
-		((struct rig *)ctx)->interrupts++;
-}
-
-static void rig_init(struct rig *r, int packed)
-{
-	struct vdev_model m = {.size = sizeof(m),
-	                       .ops = &ops,
-	                       .model = r,
-	                       .nqueues = 2,
-	                       .queue_max = SIZE,
-	                       .flags = VDEV_MODEL_SHARED};
-	struct vdev_loopback_config cfg = {.size = sizeof(cfg),
-	                                   .bytes = BYTES,
-	                                   .gpa = GPA,
-	                                   .queue_size = SIZE,
-	                                   .interrupt = interrupt,
-	                                   .ctx = r};
-
-	memset(r, 0, sizeof(*r));
-	r->memory = calloc(1, BYTES);
-	cfg.memory = r->memory;
-	virtq_features_set(&cfg.wanted, VIRTQ_F_RING_RESET);
-	if (packed)
-		virtq_features_set(&cfg.wanted, VIRTQ_F_RING_PACKED);
-	m.flags |= 1u << 31;
-	ck_assert_int_eq(vdev_new(&r->v, vdev_env_hosted(), &m), VIRTQ_EINVAL);
-	m.flags &= ~(1u << 31);
-	ck_assert_int_eq(vdev_new(&r->v, vdev_env_hosted(), &m), 0);
-	ck_assert_int_eq(vdev_loopback_new(&r->l, vdev_env_hosted(), r->v, &cfg), 0);
-	ck_assert_int_eq(vdev_loopback_start(r->l), 0);
-	ck_assert_ptr_nonnull(r->q);
-}
-
-static void rig_fini(struct rig *r)
-{
-	vdev_loopback_free(r->l);
-	ck_assert_int_eq(vdev_free(r->v), 0);
-	free(r->memory);
-}
-
-/* The driver gives a buffer of slot, and its name is the slot's number and 1. */
 static void add(struct rig *r, unsigned slot)
 {
-	struct virtq_seg seg = {.len = SLOT};
-	uint64_t bytes;
-
-	(void)vdev_loopback_memory(r->l, &seg.addr, &bytes);
-	seg.addr += (uint64_t)slot * SLOT;
-	ck_assert_int_eq(
-		virtq_drv_add(vdev_loopback_drv(r->l, 0), &seg, 0, 1, (void *)(uintptr_t)(slot + 1)), 0);
+	rig_add(r, 0, slot);
 }
 
 static void publish(struct rig *r)
 {
-	virtq_drv_publish(vdev_loopback_drv(r->l, 0));
+	rig_publish(r, 0);
 }
 
 /* What the driver got back: in how many buffers, and the first one's slot. */
@@ -162,6 +34,19 @@ static unsigned got(struct rig *r, uint8_t byte, unsigned *first)
 	return n;
 }
 
+START_TEST(unknown_flags)
+{
+	struct rig r = {0};
+	struct vdev_model m = rig_model(&r);
+
+	m.flags |= 1u << 31;
+	ck_assert_int_eq(vdev_new(&r.v, vdev_env_hosted(), &m), VIRTQ_EINVAL);
+	m.flags &= ~(1u << 31);
+	ck_assert_int_eq(vdev_new(&r.v, vdev_env_hosted(), &m), 0);
+	ck_assert_int_eq(vdev_free(r.v), 0);
+}
+END_TEST
+
 START_TEST(taken_given_and_put_back)
 {
 	struct virtq_chain c[SIZE];
@@ -170,28 +55,28 @@ START_TEST(taken_given_and_put_back)
 	unsigned first = 99;
 	struct rig r;
 
-	rig_init(&r, _i);
+	rig_init(&r, _i, 0);
 	for (unsigned i = 0; i < 5; i++)
 		add(&r, i);
 	publish(&r);
 	vdev_loopback_kick(r.l, 0);
 	ck_assert_uint_eq(got(&r, 0, NULL), 0); /* it is for the model to take them */
-	ck_assert_int_eq(vdev_queue_enter(r.q), 1);
-	ck_assert_int_eq(vdev_queue_enter(r.q), 0);
+	ck_assert_int_eq(vdev_queue_enter(r.q[0]), 1);
+	ck_assert_int_eq(vdev_queue_enter(r.q[0]), 0);
 	ck_assert_int_eq(vdev_queue_run(r.v, 0, 0), 1); /* there is somebody: again, please */
-	ck_assert_int_eq(vdev_queue_take(r.q, c, 4, iov, 64), 4);
-	vdev_queue_put_back(r.q, &c[2], 2);
-	give(&r, c, 2, 'a');
+	ck_assert_int_eq(vdev_queue_take(r.q[0], c, 4, iov, 64), 4);
+	vdev_queue_put_back(r.q[0], &c[2], 2);
+	rig_give(&r, c, 2, 'a');
 	ck_assert_uint_eq(got(&r, 'a', NULL), 0); /* not before it is left */
-	ck_assert_uint_eq(r.interrupts, 0);
-	vdev_queue_leave(r.q);
-	ck_assert_uint_eq(r.interrupts, 1);
+	ck_assert_uint_eq(r.interrupts[0], 0);
+	vdev_queue_leave(r.q[0]);
+	ck_assert_uint_eq(r.interrupts[0], 1);
 	ck_assert_uint_eq(got(&r, 'a', &first), 2);
 	ck_assert_uint_eq(first, 0);
-	ck_assert_int_eq(vdev_queue_enter(r.q), 1);
-	ck_assert_int_eq(vdev_queue_take(r.q, c, SIZE, iov, 64), 3);
-	give(&r, c, 3, 'b');
-	vdev_queue_leave(r.q);
+	ck_assert_int_eq(vdev_queue_enter(r.q[0]), 1);
+	ck_assert_int_eq(vdev_queue_take(r.q[0], c, SIZE, iov, 64), 3);
+	rig_give(&r, c, 3, 'b');
+	vdev_queue_leave(r.q[0]);
 	ck_assert_uint_eq(got(&r, 'b', &first), 3);
 	ck_assert_uint_eq(first, 2);
 	vdev_queue_counters(r.v, 0, &n);
@@ -210,15 +95,15 @@ START_TEST(asks_for_notifications_when_empty)
 	struct virtq_iov iov[64];
 	struct rig r;
 
-	rig_init(&r, _i);
+	rig_init(&r, _i, 0);
 	drv = vdev_loopback_drv(r.l, 0);
 	add(&r, 0);
 	publish(&r);
 	ck_assert_int_eq(virtq_drv_should_kick(drv), 1);
-	ck_assert_int_eq(vdev_queue_enter(r.q), 1);
-	ck_assert_int_eq(vdev_queue_take(r.q, c, 1, iov, 64), 1);
-	give(&r, c, 1, 'a');
-	vdev_queue_leave(r.q);
+	ck_assert_int_eq(vdev_queue_enter(r.q[0]), 1);
+	ck_assert_int_eq(vdev_queue_take(r.q[0], c, 1, iov, 64), 1);
+	rig_give(&r, c, 1, 'a');
+	vdev_queue_leave(r.q[0]);
 	add(&r, 1);
 	add(&r, 2);
 	publish(&r);
@@ -227,11 +112,11 @@ START_TEST(asks_for_notifications_when_empty)
 	add(&r, 3);
 	publish(&r);
 	ck_assert_int_eq(virtq_drv_should_kick(drv), 0);
-	ck_assert_int_eq(vdev_queue_enter(r.q), 1);
-	ck_assert_int_eq(vdev_queue_take(r.q, c, SIZE, iov, 64), 3);
-	give(&r, c, 3, 'a');
-	ck_assert_int_eq(vdev_queue_take(r.q, c, SIZE, iov, 64), 0);
-	vdev_queue_leave(r.q);
+	ck_assert_int_eq(vdev_queue_enter(r.q[0]), 1);
+	ck_assert_int_eq(vdev_queue_take(r.q[0], c, SIZE, iov, 64), 3);
+	rig_give(&r, c, 3, 'a');
+	ck_assert_int_eq(vdev_queue_take(r.q[0], c, SIZE, iov, 64), 0);
+	vdev_queue_leave(r.q[0]);
 	ck_assert_uint_eq(got(&r, 'a', NULL), 4);
 	r.give_in_poll = 2;
 	ck_assert_int_eq(vdev_queue_run(r.v, 0, 0), 0); /* polls */
@@ -252,7 +137,7 @@ START_TEST(owner_gives_in_poll)
 {
 	struct rig r;
 
-	rig_init(&r, _i);
+	rig_init(&r, _i, 0);
 	for (unsigned i = 0; i < SIZE; i++)
 		add(&r, i);
 	publish(&r);
@@ -260,7 +145,7 @@ START_TEST(owner_gives_in_poll)
 	for (int i = 0; i < 10 && vdev_queue_run(r.v, 0, 0); i++)
 		;
 	ck_assert_uint_eq(got(&r, 'p', NULL), 5);
-	ck_assert_uint_ge(r.interrupts, 1);
+	ck_assert_uint_ge(r.interrupts[0], 1);
 	ck_assert_uint_eq(r.processed, 0);
 	rig_fini(&r);
 }
@@ -273,24 +158,24 @@ START_TEST(stopped_disabled_and_reset)
 	struct virtq_buffer b;
 	struct rig r;
 
-	rig_init(&r, _i);
+	rig_init(&r, _i, 0);
 	add(&r, 0);
 	publish(&r);
 	ck_assert_int_eq(vdev_queue_enable(r.v, 0, 0), 0);
-	ck_assert_int_eq(vdev_queue_enter(r.q), 1);
-	ck_assert_uint_eq(vdev_queue_take_buffers(r.q, &b, 1), 0);
-	ck_assert_int_eq(vdev_queue_take(r.q, c, 1, iov, 64), VIRTQ_ECANCELED);
-	vdev_queue_leave(r.q);
+	ck_assert_int_eq(vdev_queue_enter(r.q[0]), 1);
+	ck_assert_uint_eq(vdev_queue_take_buffers(r.q[0], &b, 1), 0);
+	ck_assert_int_eq(vdev_queue_take(r.q[0], c, 1, iov, 64), VIRTQ_ECANCELED);
+	vdev_queue_leave(r.q[0]);
 	ck_assert_int_eq(vdev_queue_enable(r.v, 0, 1), 0);
-	ck_assert_int_eq(vdev_queue_enter(r.q), 1);
-	ck_assert_int_eq(vdev_queue_take(r.q, c, 1, iov, 64), 1);
-	give(&r, c, 1, 'a');
-	vdev_queue_leave(r.q);
+	ck_assert_int_eq(vdev_queue_enter(r.q[0]), 1);
+	ck_assert_int_eq(vdev_queue_take(r.q[0], c, 1, iov, 64), 1);
+	rig_give(&r, c, 1, 'a');
+	vdev_queue_leave(r.q[0]);
 	ck_assert_int_eq(vdev_queue_stop(r.v, 0), 0);
-	ck_assert_int_eq(vdev_queue_enter(r.q), VIRTQ_ECANCELED);
-	ck_assert_int_eq(vdev_queue_enter(r.q), VIRTQ_ECANCELED); /* and nobody is left inside */
+	ck_assert_int_eq(vdev_queue_enter(r.q[0]), VIRTQ_ECANCELED);
+	ck_assert_int_eq(vdev_queue_enter(r.q[0]), VIRTQ_ECANCELED); /* and nobody is left inside */
 	ck_assert_int_eq(vdev_set_status(r.v, 0), 0);
-	ck_assert_int_eq(vdev_queue_enter(r.q), VIRTQ_ECANCELED);
+	ck_assert_int_eq(vdev_queue_enter(r.q[0]), VIRTQ_ECANCELED);
 	rig_fini(&r);
 }
 END_TEST
@@ -303,14 +188,14 @@ START_TEST(broken_by_the_driver)
 	struct virtq_iov iov[64];
 	struct rig r;
 
-	rig_init(&r, 0);
+	rig_init(&r, 0, 0);
 	virtq_drv_state(vdev_loopback_drv(r.l, 0), &s);
 	add(&r, 0);
 	publish(&r);
 	memset(r.memory + (s.driver - GPA) + 2, 0x7f, 2); /* the available index, far ahead */
-	ck_assert_int_eq(vdev_queue_enter(r.q), 1);
-	ck_assert_int_eq(vdev_queue_take(r.q, c, 1, iov, 64), VIRTQ_EBROKEN);
-	vdev_queue_leave(r.q);
+	ck_assert_int_eq(vdev_queue_enter(r.q[0]), 1);
+	ck_assert_int_eq(vdev_queue_take(r.q[0], c, 1, iov, 64), VIRTQ_EBROKEN);
+	vdev_queue_leave(r.q[0]);
 	ck_assert_int_eq(vdev_queue_broken(r.v, 0), 1);
 	ck_assert_uint_ne(vdev_status(r.v) & VIRTQ_STATUS_NEEDS_RESET, 0);
 	rig_fini(&r);
@@ -322,6 +207,7 @@ void test_suites(SRunner *runner)
 	Suite *suite = suite_create("core_supply");
 	TCase *tc = tcase_create("core_supply");
 
+	tcase_add_test(tc, unknown_flags);
 	tcase_add_loop_test(tc, taken_given_and_put_back, 0, 2);
 	tcase_add_loop_test(tc, asks_for_notifications_when_empty, 0, 2);
 	tcase_add_loop_test(tc, owner_gives_in_poll, 0, 2);
