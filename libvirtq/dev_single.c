@@ -249,7 +249,7 @@ uint32_t virtq_dev_take(struct virtq_dev *vq, struct virtq_buffer *buffers, uint
 {
 	uint32_t n;
 
-	if (unlikely(!quick(vq)) || unlikely(max == 0))
+	if (unlikely(!quick(vq)))
 		return 0;
 	n = LAYOUT(vq, take, vq, buffers, max, write ? (unsigned)VIRTQ_DESC_WRITE : 0u);
 	vq->seq += n;

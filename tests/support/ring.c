@@ -181,8 +181,10 @@ int ring_dev_init(struct ring *r, const struct virtq_dev_config *cfg, uint32_t b
 	c.features = r->features;
 	if (c.state.size == 0)
 		c.state = r->state;
-	c.scratch_bytes = virtq_dev_bytes(&c);
-	c.scratch = zeroed(c.scratch_bytes);
+	if (c.scratch == NULL) {
+		c.scratch_bytes = virtq_dev_bytes(&c);
+		c.scratch = zeroed(c.scratch_bytes);
+	}
 	err = virtq_dev_init(&r->dev, &c);
 	if (err != 0) {
 		free(c.scratch);

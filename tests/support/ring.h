@@ -73,9 +73,9 @@ struct ring {
 /* Set up the ring and the driver side. */
 void ring_init(struct ring *r, struct guest *g, const struct ring_config *cfg);
 /*
- * Set up the device side as cfg says; features, state, scratch and, unless there is dma, mem are filled in. cfg may be
- * NULL. Returns what virtq_dev_init() says; r->iov and r->seg have
- * room for a pop of burst chains.
+ * Set up the device side as cfg says; features, state, mem unless there is dma, and scratch are filled in. Scratch that is
+ * there is from malloc(), and goes when the ring goes. cfg may be NULL. Returns what virtq_dev_init() says; r->iov and
+ * r->seg have room for a pop of burst chains.
  */
 int ring_dev_init(struct ring *r, const struct virtq_dev_config *cfg, uint32_t burst);
 /* Ends the device side, whose chains must all be back, and both sides' memory. */

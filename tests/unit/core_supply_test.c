@@ -202,6 +202,42 @@ START_TEST(broken_by_the_driver)
 }
 END_TEST
 
+/* What a model must not do is logged: give too much, or chains and buffers that are not out. */
+START_TEST(mistakes_of_a_model)
+{
+	const struct vdev_done none = {0};
+	const uint32_t written[2] = {1, SLOT + 1};
+	struct virtq_buffer b[2];
+	struct virtq_chain c[2];
+	struct virtq_iov iov[64];
+	struct rig r;
+
+	rig_init(&r, _i, 0);
+	for (unsigned i = 0; i < 4; i++)
+		add(&r, i);
+	publish(&r);
+	ck_assert_int_eq(vdev_queue_enter(r.q[0]), 1);
+	ck_assert_uint_eq(vdev_queue_take_buffers(r.q[0], b, 2), 2);
+	vdev_queue_give_buffers(r.q[0], b, written, 2, &none); /* more than there is room for */
+	ck_assert_uint_eq(r.mistakes, 1);
+	vdev_queue_put_back_buffers(r.q[0], b, 2);
+	ck_assert_uint_eq(r.mistakes, 2);
+	vdev_queue_put_back_buffers(r.q[0], b + 1, 1);
+	ck_assert_uint_eq(r.mistakes, 2);
+	ck_assert_int_eq(vdev_queue_take(r.q[0], c, 2, iov, 64), 2);
+	rig_give(&r, c, 2, 'a');
+	ck_assert_uint_eq(r.mistakes, 2);
+	rig_give(&r, c, 1, 'a');
+	ck_assert_uint_eq(r.mistakes, 3);
+	ck_assert_int_eq(vdev_queue_broken(r.v, 0), 0);
+	vdev_queue_put_back(r.q[0], c, 2);
+	ck_assert_uint_eq(r.mistakes, 5); /* each, and the queue is broken: what is out is not known */
+	vdev_queue_leave(r.q[0]);
+	ck_assert_int_eq(vdev_queue_broken(r.v, 0), 1);
+	rig_fini(&r);
+}
+END_TEST
+
 void test_suites(SRunner *runner)
 {
 	Suite *suite = suite_create("core_supply");
@@ -213,6 +249,7 @@ void test_suites(SRunner *runner)
 	tcase_add_loop_test(tc, owner_gives_in_poll, 0, 2);
 	tcase_add_loop_test(tc, stopped_disabled_and_reset, 0, 2);
 	tcase_add_test(tc, broken_by_the_driver);
+	tcase_add_loop_test(tc, mistakes_of_a_model, 0, 2);
 	suite_add_tcase(suite, tc);
 	srunner_add_suite(runner, suite);
 }

@@ -81,6 +81,13 @@ uint64_t rig_now(void *ctx)
 	return __atomic_load_n(&((struct rig *)ctx)->now, __ATOMIC_RELAXED);
 }
 
+static void log_entry(void *ctx, const struct vdev_log_entry *entry)
+{
+	struct rig *r = ctx;
+
+	r->mistakes += entry->level == VDEV_LOG_ERROR && entry->error == VIRTQ_EINVAL;
+}
+
 struct vdev_model rig_model(struct rig *r)
 {
 	return (struct vdev_model){.size = sizeof(struct vdev_model),
@@ -104,6 +111,7 @@ void rig_init(struct rig *r, int packed, int clock)
 	memset(r, 0, sizeof(*r));
 	r->env = *vdev_env_hosted();
 	r->env.now = clock ? rig_now : NULL;
+	r->env.log = log_entry;
 	r->env.ctx = r;
 	r->memory = calloc(1, BYTES);
 	cfg.memory = r->memory;

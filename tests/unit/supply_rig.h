@@ -21,6 +21,7 @@ struct rig {
 	unsigned processed; /* chains of queue 1 */
 	unsigned polls;     /* of queue 0 */
 	uint32_t give_in_poll;
+	unsigned mistakes;          /* entries in the log with VIRTQ_EINVAL */
 	unsigned slot, woken, stop; /* for the tests */
 };
 

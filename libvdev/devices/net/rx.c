@@ -407,8 +407,6 @@ static uint32_t fill_buffers(struct net_rxq *r, const struct vdev_frame *frames,
 	struct vdev_done sum = {0};
 	uint32_t got = vdev_queue_take_buffers(r->q, b, n < VDEV_NET_BURST ? n : VDEV_NET_BURST);
 
-	if (unlikely(got == 0))
-		return 0;
 	if (likely(r->hdr == NET_HDR_PLAIN))
 		n = fill_run(r, b, frames, got, written, &sum.read_bytes, NET_HDR_PLAIN, 0);
 	else if (!r->hashes)
