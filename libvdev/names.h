@@ -148,6 +148,7 @@
 #define net_hash                    vdev__net_hash
 #define net_hash_headers            vdev__net_hash_headers
 #define net_hash_key_set            vdev__net_hash_key_set
+#define net_hear_all                vdev__net_hear_all
 #define net_host_takes              vdev__net_host_takes
 #define net_learn                   vdev__net_learn
 #define net_limits                  vdev__net_limits
@@ -171,6 +172,8 @@
 #define net_rx_settings             vdev__net_rx_settings
 #define net_rx_spread               vdev__net_rx_spread
 #define net_save                    vdev__net_save
+#define net_set                     vdev__net_set
+#define net_set_send_buffer         vdev__net_set_send_buffer
 #define net_settings_init           vdev__net_settings_init
 #define net_spread                  vdev__net_spread
 #define net_spread_begin            vdev__net_spread_begin

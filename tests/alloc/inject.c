@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "inject.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -313,22 +312,11 @@ int inject_again(int rc)
 	return 1;
 }
 
-static int count_fds(void)
-{
-	DIR *d = opendir("/proc/self/fd");
-	int n = 0;
-
-	ck_assert_ptr_nonnull(d);
-	while (readdir(d) != NULL)
-		n++;
-	closedir(d);
-	return n;
-}
-
 /* How many allocations there were. */
 static unsigned run(const char *name, inject_scenario scenario, enum mode mode, unsigned n)
 {
-	int fds = count_fds(), rc;
+	unsigned fds = test_descriptors();
+	int rc;
 	long memory = atomic_load(&now.memory), mappings = atomic_load(&now.mappings);
 
 	now.mode = mode;
@@ -344,8 +332,8 @@ static unsigned run(const char *name, inject_scenario scenario, enum mode mode, 
 		ck_assert_msg(rc == 0, "%s, allocation %u (%s): ended with %d", name, n, now.where, rc);
 	ck_assert_msg(atomic_load(&now.memory) == memory, "%s, allocation %u (%s): %ld blocks left",
 	              name, n, now.where, atomic_load(&now.memory) - memory);
-	ck_assert_msg(count_fds() == fds, "%s, allocation %u (%s): %d descriptors left", name, n,
-	              now.where, count_fds() - fds);
+	ck_assert_msg(test_descriptors() == fds, "%s, allocation %u (%s): %u descriptors then", name, n,
+	              now.where, test_descriptors());
 	ck_assert_msg(atomic_load(&now.mappings) == mappings,
 	              "%s, allocation %u (%s): %ld mappings left", name, n, now.where,
 	              atomic_load(&now.mappings) - mappings);

@@ -152,7 +152,7 @@ START_TEST(CH_7044_CH_7190)
 	unsigned before;
 
 	(void)live(0, LIES, 0);
-	before = vf_open_fds();
+	before = test_descriptors();
 	for (enum lie lie = OTHER_REQUEST; lie < SAYS_NO; lie++) {
 		int rc;
 
@@ -176,7 +176,7 @@ START_TEST(CH_7044_CH_7190)
 			ck_assert_int_eq(rc, VIRTQ_EIO);
 		else
 			ck_assert_int_eq(rc, VIRTQ_EPROTO);
-		ck_assert_uint_eq(vf_open_fds(), before);
+		ck_assert_uint_eq(test_descriptors(), before);
 	}
 }
 END_TEST

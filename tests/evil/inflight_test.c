@@ -30,7 +30,7 @@ START_TEST(CVE_2020_10726)
 	unsigned before;
 
 	begin(0);
-	before = vf_open_fds();
+	before = test_descriptors();
 	for (int i = 0; i < 100; i++) {
 		struct vu_inflight a = {.num_queues = 2, .queue_size = VF_RING};
 		int fd;
@@ -39,7 +39,7 @@ START_TEST(CVE_2020_10726)
 		ck_assert_int_eq(vf_answer_fd(&f, VU_GET_INFLIGHT_FD, &a, sizeof(a), &fd), sizeof(a));
 		ck_assert_int_eq(set_area(&a, fd), 0);
 		close(fd);
-		ck_assert_uint_eq(vf_open_fds(), before);
+		ck_assert_uint_eq(test_descriptors(), before);
 	}
 	ck_assert_uint_eq(f.connects, 1);
 	vf_stop(&f);

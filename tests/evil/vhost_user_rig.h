@@ -15,7 +15,7 @@ static void begin(void)
 	vf_up(&f, 0, 2);
 	ck_assert_uint_eq(vf_request(&f, 1, 0, 0, VF_DATA, 4096), 0);
 	vf_disconnect(&f);
-	fds_before = vf_open_fds();
+	fds_before = test_descriptors();
 	vf_connect(&f);
 }
 
@@ -24,7 +24,7 @@ static void end(void)
 {
 	if (f.sock >= 0)
 		vf_disconnect(&f);
-	ck_assert_uint_eq(vf_open_fds(), fds_before);
+	ck_assert_uint_eq(test_descriptors(), fds_before);
 	vf_up(&f, 0, 2);
 	ck_assert_uint_eq(vf_request(&f, 0, 1, 0, VF_DATA, 4096), 0);
 	ck_assert_uint_eq(vf_request(&f, 1, 0, 0, VF_DATA, 4096), 0);

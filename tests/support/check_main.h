@@ -16,6 +16,12 @@ void test_suites(SRunner *runner);
 /* rounds, times VDEVKIT_ROUNDS when that is set. */
 unsigned long test_rounds(unsigned long rounds);
 
+/* Say so and end the program, as one that can't run here; NULL: nothing is missing. */
+void test_needs(const char *missing);
+
+/* Open descriptors of this process, without pipes: those may be ones that a sanitizer looks up names through. */
+unsigned test_descriptors(void);
+
 /*
  * Check's own START_TEST with the test's name noted on entry, so that CLAUSE() in a function which
  * several tests share is booked on the test that runs.

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "vu_front.h"
 
-#include <dirent.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -516,22 +515,4 @@ int vf_signalled(int fd, int ms)
 	if (poll(&p, 1, ms) <= 0)
 		return 0;
 	return vdev_os_drain(fd) > 0;
-}
-
-unsigned vf_open_fds(void)
-{
-	DIR *d = opendir("/proc/self/fd");
-	struct dirent *e;
-	unsigned n = 0;
-
-	ck_assert_ptr_nonnull(d);
-	while ((e = readdir(d)) != NULL) {
-		char to[64] = "";
-
-		/* Pipes are those that a sanitizer looks up names through. */
-		if (readlinkat(dirfd(d), e->d_name, to, sizeof(to) - 1) > 0 && strncmp(to, "pipe:", 5) != 0)
-			n++;
-	}
-	closedir(d);
-	return n;
 }

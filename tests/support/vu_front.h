@@ -163,8 +163,6 @@ uint8_t vf_request(struct vu_front *f, unsigned q, uint32_t type, uint64_t secto
                    uint32_t bytes);
 /* 1 when the descriptor becomes readable within ms. Takes what it holds. */
 int vf_signalled(int fd, int ms);
-/* Open descriptors of this process, without pipes. */
-unsigned vf_open_fds(void);
 /* Poll until fn says 1, 5 s. */
 int vf_until(int (*fn)(void *ctx), void *ctx);
 

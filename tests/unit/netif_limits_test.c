@@ -1,10 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Back-ends of the host's network when descriptors run out: each step fails as a whole, and leaves none open. */
-#include <dirent.h>
 #include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -58,18 +54,6 @@ static void drop_channel(void)
 	netif->ops->close(channel);
 }
 
-static unsigned open_descriptors(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	unsigned n = 0;
-
-	ck_assert_ptr_nonnull(dir);
-	while (readdir(dir) != NULL)
-		n++;
-	closedir(dir);
-	return n;
-}
-
 /* So many more descriptors than there are now; < 0: as many as before. */
 static void allow(int more)
 {
@@ -91,13 +75,13 @@ static void allow(int more)
 
 static void in_want(make *f, void (*drop)(void))
 {
-	unsigned before = open_descriptors(), needs;
+	unsigned before = test_descriptors(), needs;
 	int rc;
 
 	ck_assert_int_eq(f(), 0);
-	needs = open_descriptors() - before;
+	needs = test_descriptors() - before;
 	drop();
-	ck_assert_uint_eq(open_descriptors(), before);
+	ck_assert_uint_eq(test_descriptors(), before);
 	for (unsigned more = 0;; more++) {
 		ck_assert_uint_le(more, needs + SPARE);
 		allow((int)more);
@@ -106,11 +90,11 @@ static void in_want(make *f, void (*drop)(void))
 		if (rc == 0)
 			break;
 		ck_assert_int_lt(rc, 0);
-		ck_assert_uint_eq(open_descriptors(), before);
+		ck_assert_uint_eq(test_descriptors(), before);
 	}
-	ck_assert_uint_eq(open_descriptors(), before + needs);
+	ck_assert_uint_eq(test_descriptors(), before + needs);
 	drop();
-	ck_assert_uint_eq(open_descriptors(), before);
+	ck_assert_uint_eq(test_descriptors(), before);
 }
 
 START_TEST(packet_sockets)
@@ -149,12 +133,8 @@ void test_suites(SRunner *runner)
 {
 	Suite *suite = suite_create("netif_limits");
 	TCase *tc = tcase_create("netif_limits");
-	const char *missing = ns_missing();
 
-	if (missing != NULL) {
-		printf("skipped: %s\n", missing);
-		exit(77);
-	}
+	test_needs(ns_missing());
 	tcase_add_loop_test(tc, packet_sockets, 0, 2);
 	tcase_add_loop_test(tc, taps, 0, 2);
 	suite_add_tcase(suite, tc);

@@ -2,8 +2,6 @@
 /* Back-ends on the host's network, with each allocation failing in turn: nothing is left behind. */
 #include "check_main.h"
 
-#include <dirent.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -44,18 +42,6 @@ static void heap_free(void *ctx, void *p, size_t bytes)
 }
 
 static const struct vdev_env env = {.size = sizeof(env), .alloc = heap_alloc, .free = heap_free};
-
-static int descriptors(void)
-{
-	DIR *d = opendir("/proc/self/fd");
-	int n = 0;
-
-	ck_assert_ptr_nonnull(d);
-	while (readdir(d) != NULL)
-		n++;
-	closedir(d);
-	return n;
-}
 
 static int new_tap(struct vdev_netif **out)
 {
@@ -121,19 +107,20 @@ static int life(int kind)
 
 START_TEST(no_memory)
 {
-	int before, failures = 0, rc;
+	unsigned before;
+	int failures = 0, rc;
 
 	if (_i < WITHOUT_XDP)
 		ns_enter();
 	else
 		ck_assert_int_eq(ns_enter_as_root(), 0);
 	veth_new("a", "b");
-	before = descriptors();
+	before = test_descriptors();
 	for (int left = 0;; left++) {
 		heap.left = left;
 		rc = life(_i);
 		ck_assert_int_eq(heap.out, 0);
-		ck_assert_int_eq(descriptors(), before);
+		ck_assert_uint_eq(test_descriptors(), before);
 		if (rc == 0)
 			break;
 		ck_assert_int_eq(rc, VIRTQ_ENOMEM);
@@ -150,12 +137,8 @@ void test_suites(SRunner *runner)
 {
 	Suite *suite = suite_create("netif_memory");
 	TCase *tc = tcase_create("memory");
-	const char *missing = ns_missing();
 
-	if (missing != NULL) {
-		printf("skipped: %s\n", missing);
-		exit(77);
-	}
+	test_needs(ns_missing());
 	tcase_set_timeout(tc, 60);
 	tcase_add_loop_test(tc, no_memory, 0,
 	                    xdp_missing() == NULL ? sizeof(make) / sizeof(make[0]) : WITHOUT_XDP);

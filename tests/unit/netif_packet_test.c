@@ -1,120 +1,29 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The packet socket back-end, on one end of a cable whose other end belongs to the kernel's network. */
-#include "check_main.h"
-
-#include <arpa/inet.h>
 #include <errno.h>
-#include <linux/if_ether.h>
-#include <linux/if_packet.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <vdev/netif_packet.h>
 
-#include "net_datagram.h"
-#include "net_ns.h"
 #include "net_packet.h"
-
-static struct {
-	struct vdev_netif *netif;
-	struct vdev_netif_channel *rx[2], *tx;
-	uint8_t mac[6]; /* the host's */
-	int sock;       /* the host's, port 9 */
-} t;
-
-static struct vdev_netif_packet_config config = {.size = sizeof(config), .name = "ours"};
+#include "netif_rig.h"
 
 static void open_all(const struct vdev_netif_packet_config *cfg)
 {
-	struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(9)};
-	unsigned pairs = cfg->pairs > 0 ? cfg->pairs : 1;
-
+	rig_begin(vdev_netif_packet_refresh, 0);
 	ns_enter();
-	veth_new("host", "ours");
-	if_address("host", HOST);
-	if_up("host", 1);
-	if_up("ours", 1);
-	if_wait("host");
-	if_wait("ours");
-	cable_wait("host", "ours");
-	if_neighbour("host", OURS, our_mac);
-	if_get_mac("host", t.mac);
-	t.sock = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	ck_assert_int_eq(bind(t.sock, (struct sockaddr *)&a, sizeof(a)), 0);
+	rig_cable(0, 1500);
 	ck_assert_int_eq(vdev_netif_packet_new(&t.netif, vdev_env_hosted(), cfg), 0);
-	for (unsigned i = 0; i < pairs; i++)
-		ck_assert_int_eq(t.netif->ops->open(t.netif, i, VDEV_NET_RECEIVE, &t.rx[i]), 0);
-	ck_assert_int_eq(t.netif->ops->open(t.netif, 0, VDEV_NET_SEND, &t.tx), 0);
+	open_channels(cfg->pairs > 0 ? cfg->pairs : 1);
 }
 
 static void setup(void)
 {
-	open_all(&config);
-}
+	const struct vdev_netif_packet_config cfg = {.size = sizeof(cfg), .name = "ours"};
 
-static void teardown(void)
-{
-	for (int i = 0; i < 2; i++)
-		if (t.rx[i] != NULL)
-			t.netif->ops->close(t.rx[i]);
-	t.netif->ops->close(t.tx);
-	vdev_netif_free(t.netif);
-	close(t.sock);
-}
-
-static struct vdev_netif_counters counters(void)
-{
-	struct vdev_netif_counters k;
-
-	ck_assert_int_eq(vdev_netif_counters(t.netif, &k), 0);
-	return k;
-}
-
-static void host_sends(const void *data, size_t len, int port)
-{
-	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-
-	ck_assert_int_eq(inet_pton(AF_INET, OURS, &to.sin_addr), 1);
-	ck_assert_int_eq(sendto(t.sock, data, len, 0, (struct sockaddr *)&to, sizeof(to)),
-	                 (ssize_t)len);
-}
-
-static void expect_at_host(const void *data, size_t len)
-{
-	static char got[70000];
-
-	wait_readable(t.sock);
-	ck_assert_int_eq(recv(t.sock, got, sizeof(got), 0), (ssize_t)len);
-	ck_assert_mem_eq(got, data, len);
-}
-
-/* Wait for frames. Returns how many. */
-static uint32_t receive(struct vdev_frame *f, uint32_t max)
-{
-	int n;
-
-	while ((n = t.netif->ops->receive(t.rx[0], f, max)) == 0) {
-		if (t.netif->ops->arm(t.rx[0]) == 0)
-			wait_readable(t.netif->ops->fd(t.rx[0]));
-	}
-	ck_assert_int_gt(n, 0);
-	return (uint32_t)n;
-}
-
-static const uint8_t *bytes_of(const struct vdev_frame *f)
-{
-	static uint8_t bytes[VDEV_NET_MAX_FRAME];
-	size_t at = 0;
-
-	for (uint32_t i = 0; i < f->niov; i++) {
-		memcpy(bytes + at, f->iov[i].base, f->iov[i].len);
-		at += f->iov[i].len;
-	}
-	ck_assert_uint_eq(at, f->len);
-	return bytes;
+	open_all(&cfg);
 }
 
 START_TEST(host_to_device)
@@ -169,7 +78,6 @@ START_TEST(ring_overflows)
 	int n;
 
 	teardown();
-	memset(&t, 0, sizeof(t));
 	open_all(&cfg);
 	for (uint32_t i = 0; i < 3000; i++)
 		host_sends(&i, sizeof(i), 7);
@@ -196,7 +104,6 @@ START_TEST(long_frames)
 	struct vdev_frame f;
 
 	teardown();
-	memset(&t, 0, sizeof(t));
 	memset(data, 'x', sizeof(data));
 	open_all(&cfg);
 	host_sends(data, sizeof(data), 7);
@@ -210,8 +117,7 @@ END_TEST
 /* The kernel takes tags out of frames. They are back in what we hand on. */
 START_TEST(tags_are_put_back)
 {
-	int s = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
-	struct sockaddr_ll to = {.sll_family = AF_PACKET, .sll_ifindex = if_index("host")};
+	int s = host_raw();
 	uint8_t bytes[100];
 	struct vdev_frame f;
 
@@ -222,7 +128,7 @@ START_TEST(tags_are_put_back)
 	packet_put16(bytes + 12, 0x8100);
 	packet_put16(bytes + 14, 0x6123);
 	packet_put16(bytes + 16, 0x88b5);
-	ck_assert_int_eq(sendto(s, bytes, sizeof(bytes), 0, (struct sockaddr *)&to, sizeof(to)), 100);
+	ck_assert_int_eq(send(s, bytes, sizeof(bytes), 0), 100);
 	receive(&f, 1);
 	ck_assert_uint_eq(f.len, 100);
 	ck_assert_uint_eq(f.niov, 3);
@@ -231,40 +137,9 @@ START_TEST(tags_are_put_back)
 }
 END_TEST
 
-static void send_frames(const struct vdev_frame *f, uint32_t n)
-{
-	ck_assert_uint_eq(t.netif->ops->send(t.tx, f, n), n);
-}
-
 START_TEST(device_to_host)
 {
-	uint8_t bytes[VDEV_NET_BURST + 4][200];
-	struct virtq_iov iov[VDEV_NET_BURST + 4][2];
-	struct vdev_frame f[VDEV_NET_BURST + 4];
-	uint64_t sum = 0;
-
-	for (uint32_t i = 0; i < VDEV_NET_BURST + 4; i++) {
-		char data[8];
-		uint32_t len =
-			datagram(bytes[i], t.mac, data, (uint32_t)snprintf(data, sizeof(data), "%u", i));
-
-		memcpy(bytes[i] + DATA, data, len - DATA);
-		iov[i][0] = (struct virtq_iov){bytes[i], 30};
-		iov[i][1] = (struct virtq_iov){bytes[i] + 30, len - 30};
-		f[i] = (struct vdev_frame){.iov = iov[i], .niov = 2, .len = len, .offload = needs_csum};
-		sum += len;
-	}
-	send_frames(f, VDEV_NET_BURST + 4);
-	for (uint32_t i = 0; i < VDEV_NET_BURST + 4; i++) {
-		char data[8];
-
-		expect_at_host(data, (size_t)snprintf(data, sizeof(data), "%u", i));
-	}
-	ck_assert_uint_eq(counters().sent, VDEV_NET_BURST + 4);
-	ck_assert_uint_eq(counters().sent_bytes, sum);
-	ck_assert_uint_eq(counters().send_dropped, 0);
-	/* What we send is not what we receive. */
-	ck_assert_int_eq(t.netif->ops->receive(t.rx[0], f, 1), 0);
+	many_to_host();
 }
 END_TEST
 
@@ -366,127 +241,20 @@ START_TEST(readable_when_armed)
 }
 END_TEST
 
-static void count_link(void *ctx)
-{
-	++*(int *)ctx;
-}
-
-/* The kernel takes its time to say so. */
-static void refresh_until(int link)
-{
-	struct vdev_netif_info info;
-	int told = 0;
-
-	for (int i = 0; i < 6000; i++) {
-		told |= vdev_netif_packet_refresh(t.netif);
-		t.netif->ops->info(t.netif, &info);
-		if (told == 1 && info.link == link)
-			return;
-		usleep(10000);
-	}
-	ck_abort_msg("the link never became %d", link);
-}
-
 START_TEST(interface_down_up_and_gone)
 {
-	int events = 0, seen, n;
-	const struct vdev_net_sink sink = {.size = sizeof(sink), .link = count_link, .ctx = &events};
-	uint8_t bytes[200];
-	uint32_t len = datagram(bytes, t.mac, "up", 2);
-	const struct virtq_iov iov = {bytes, len};
-	const struct vdev_frame up = {.iov = &iov, .niov = 1, .len = len, .offload = needs_csum};
-	uint64_t dropped;
-	struct vdev_frame f;
-
-	t.netif->ops->set_sink(t.netif, &sink);
-	if_up("ours", 0);
-	refresh_until(0);
-	ck_assert_int_ge(events, 1);
-	send_frames(&up, 1);
-	ck_assert_uint_eq(counters().send_dropped, 1);
-	/* Nobody is kept awake by it. */
-	ck_assert_int_eq(t.netif->ops->receive(t.rx[0], &f, 1), 0);
-	ck_assert_int_eq(t.netif->ops->arm(t.rx[0]), 0);
-	ck_assert_int_eq(is_readable(t.netif->ops->fd(t.rx[0])), 0);
-	seen = events;
-	if_up("ours", 1);
-	refresh_until(1);
-	ck_assert_int_gt(events, seen);
-	if_wait("host");
-	if_wait("ours");
-	/* The host's end forgot whom it knew, and loses what it sends until it has noticed. */
-	if_neighbour("host", OURS, our_mac);
-	for (int i = 0; (n = t.netif->ops->receive(t.rx[0], &f, 1)) == 0 && i < 6000; i++) {
-		host_sends("back", 4, 7);
-		usleep(10000);
-	}
-	ck_assert_int_eq(n, 1);
-	ck_assert_mem_eq(bytes_of(&f) + DATA, "back", 4);
-	send_frames(&up, 1);
-	expect_at_host("up", 2);
-	t.netif->ops->set_sink(t.netif, NULL);
-	seen = events;
-	if_delete("ours");
-	while (t.netif->ops->receive(t.rx[0], &f, 1) > 0)
-		continue;
-	ck_assert_int_eq(t.netif->ops->arm(t.rx[0]), 1);
-	ck_assert_int_lt(t.netif->ops->receive(t.rx[0], &f, 1), 0);
-	dropped = counters().send_dropped;
-	send_frames(&up, 1);
-	ck_assert_uint_eq(counters().send_dropped, dropped + 1);
-	/* Nobody is told any more. */
-	ck_assert_int_eq(vdev_netif_packet_refresh(t.netif), 1);
-	ck_assert_int_eq(events, seen);
+	down_up_and_gone(1);
 }
 END_TEST
 
-/* Each frame comes once, and all of a flow by the same channel; the number of channels may change. */
 START_TEST(several_channels)
 {
-	enum { FLOWS = 64 };
 	const struct vdev_netif_packet_config cfg = {
 		.size = sizeof(cfg), .name = "ours", .pairs = 2, .frame_max = 2000};
-	struct vdev_netif_channel *none;
-	struct vdev_netif_info info;
-	struct vdev_frame f[VDEV_NET_BURST];
-	uint32_t seen[3][2] = {{0}};
-	uint8_t where[FLOWS] = {0};
 
 	teardown();
-	memset(&t, 0, sizeof(t));
 	open_all(&cfg);
-	t.netif->ops->info(t.netif, &info);
-	ck_assert_uint_eq(info.max_pairs, 2);
-	ck_assert_int_eq(t.netif->ops->open(t.netif, 2, VDEV_NET_SEND, &none), VIRTQ_EINVAL);
-	for (uint32_t phase = 0; phase < 3; phase++) {
-		uint32_t sent = 0, got = 0;
-
-		t.netif->ops->set_pairs(t.netif, phase == 1 ? 2 : 1);
-		for (; sent < 4 * FLOWS; sent++)
-			host_sends("x", 1, 1000 + (int)(sent % FLOWS));
-		for (uint32_t c = 0; c < 2; c++) {
-			int n;
-
-			while ((n = t.netif->ops->receive(t.rx[c], f, VDEV_NET_BURST)) > 0) {
-				for (int i = 0; i < n; i++) {
-					const uint8_t *p = bytes_of(&f[i]);
-
-					if (phase == 1)
-						where[(p[36] << 8 | p[37]) - 1000] |= (uint8_t)(1 << c);
-				}
-				seen[phase][c] += (uint32_t)n;
-				got += (uint32_t)n;
-			}
-		}
-		ck_assert_uint_eq(got, sent);
-	}
-	ck_assert_uint_eq(seen[0][1], 0);
-	ck_assert_uint_eq(seen[2][1], 0);
-	ck_assert_uint_gt(seen[1][0], FLOWS / 4);
-	ck_assert_uint_gt(seen[1][1], FLOWS / 4);
-	for (int i = 0; i < FLOWS; i++)
-		ck_assert(where[i] == 1 || where[i] == 2);
-	ck_assert_uint_eq(counters().receive_dropped, 0);
+	flows_by_channels(17);
 }
 END_TEST
 
@@ -527,15 +295,10 @@ END_TEST
 void test_suites(SRunner *runner)
 {
 	Suite *suite = suite_create("netif_packet");
-	TCase *tc = tcase_create("packet");
-	const char *missing = ns_missing();
+	TCase *tc;
 
-	if (missing != NULL) {
-		printf("skipped: %s\n", missing);
-		exit(77);
-	}
-	tcase_add_checked_fixture(tc, setup, teardown);
-	tcase_set_timeout(tc, 60);
+	test_needs(ns_missing());
+	tc = with(suite, "packet", setup);
 	tcase_add_test(tc, host_to_device);
 	tcase_add_test(tc, ring_goes_round);
 	tcase_add_test(tc, ring_overflows);
@@ -549,6 +312,5 @@ void test_suites(SRunner *runner)
 	tcase_add_test(tc, interface_down_up_and_gone);
 	tcase_add_test(tc, several_channels);
 	tcase_add_test(tc, misuse);
-	suite_add_tcase(suite, tc);
 	srunner_add_suite(runner, suite);
 }

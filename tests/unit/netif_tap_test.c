@@ -1,16 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The tap back-end, with the kernel's own network as the other side. */
-#include "check_main.h"
-
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/if_tun.h>
 #include <net/if.h>
 #include <netinet/udp.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+#include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -18,10 +14,29 @@
 #include <vdev/netif_tap.h>
 
 #include "edge.h"
-#include "net_datagram.h"
-#include "net_ns.h"
 #include "net_packet.h"
-#include "netif_tap_rig.h"
+#include "netif_rig.h"
+
+static char ours[VDEV_NETIF_NAME];
+
+static void open_tap(const struct vdev_netif_tap_config *cfg)
+{
+	rig_begin(vdev_netif_tap_refresh, 0);
+	ck_assert_int_eq(vdev_netif_tap_new(&t.netif, vdev_env_hosted(), cfg), 0);
+	ck_assert_int_eq(vdev_netif_tap_name(t.netif, ours), 0);
+	if_address(ours, HOST);
+	if_up(ours, 1);
+	rig_host(ours);
+}
+
+static void setup(void)
+{
+	const struct vdev_netif_tap_config cfg = {.size = sizeof(cfg)};
+
+	ns_enter();
+	open_tap(&cfg);
+	open_channels(1);
+}
 
 /* --- frames there and back ------------------------------------------------------------ */
 
@@ -31,7 +46,7 @@ START_TEST(host_to_device)
 	const uint8_t *p;
 
 	host_sends("hello", 5, 7);
-	receive_on(t.rx, &f);
+	receive(&f, 1);
 	ck_assert_uint_eq(f.len, DATA + 5);
 	ck_assert_uint_eq(f.niov, 1);
 	p = f.iov[0].base;
@@ -43,13 +58,13 @@ START_TEST(host_to_device)
 	ck_assert_uint_eq(packet_sum(p + UDP, 13, packet_sum(p + IP + 12, 8, 17 + 13)), 0xffff);
 	ck_assert_int_eq(t.netif->ops->set_takes(t.netif, VDEV_NET_TAKES_CSUM), 0);
 	host_sends("there", 5, 7);
-	receive_on(t.rx, &f);
+	receive(&f, 1);
 	p = f.iov[0].base;
 	ck_assert_uint_eq(f.offload.flags, VDEV_NET_NEEDS_CSUM);
 	ck_assert_uint_eq(f.offload.csum_start, UDP);
 	ck_assert_uint_eq(f.offload.csum_offset, 6);
 	ck_assert_mem_eq(p + DATA, "there", 5);
-	ck_assert_int_eq(t.netif->ops->receive(t.rx, &f, 1), 0);
+	ck_assert_int_eq(t.netif->ops->receive(t.rx[0], &f, 1), 0);
 	ck_assert_uint_eq(counters().received, 2);
 	ck_assert_uint_eq(counters().received_bytes, 2 * (DATA + 5));
 	ck_assert_uint_eq(counters().receive_dropped, 0);
@@ -64,13 +79,13 @@ START_TEST(host_sends_a_burst)
 	static uint8_t data[N][9000];
 	int done = 0;
 
-	if_mtu(t.name, 9028);
+	if_mtu(ours, 9028);
 	for (int i = 0; i < N; i++) {
 		memset(data[i], i, sizeof(data[i]));
 		host_sends(data[i], sizeof(data[i]), 7);
 	}
 	for (int want = VDEV_NET_BURST; done < N; want = N - VDEV_NET_BURST) {
-		int n = t.netif->ops->receive(t.rx, f, N);
+		int n = t.netif->ops->receive(t.rx[0], f, N);
 
 		ck_assert_int_eq(n, want);
 		for (int i = 0; i < n; i++) {
@@ -89,16 +104,16 @@ START_TEST(device_to_host)
 
 	len = datagram(bytes, t.mac, "ahoy", 4);
 	/* The kernel looks at the checksum only if it has to cross something: it is right, or this frame is lost. */
-	send_frame(bytes, len, needs_csum);
+	send_bytes(bytes, len, needs_csum);
 	expect_at_host("ahoy", 4);
 	packet_put16(bytes + UDP + 6, (uint16_t)~packet_sum(bytes + UDP, len - UDP, 0));
-	send_frame(bytes, len, (struct vdev_net_offload){.flags = 0});
+	send_bytes(bytes, len, (struct vdev_net_offload){.flags = 0});
 	expect_at_host("ahoy", 4);
 	/* One that is wrong and said to be done goes nowhere. */
 	bytes[DATA]++;
-	send_frame(bytes, len, (struct vdev_net_offload){.flags = 0});
+	send_bytes(bytes, len, (struct vdev_net_offload){.flags = 0});
 	bytes[DATA]--;
-	send_frame(bytes, len, (struct vdev_net_offload){.flags = 0});
+	send_bytes(bytes, len, (struct vdev_net_offload){.flags = 0});
 	expect_at_host("ahoy", 4);
 	ck_assert_int_eq(is_readable(t.sock), 0);
 	ck_assert_uint_eq(counters().sent, 4);
@@ -149,13 +164,13 @@ START_TEST(datagrams_in_one)
 	o.gso_type = VDEV_NET_GSO_UDP_L4;
 	o.gso_size = SIZE;
 	o.hdr_len = DATA;
-	send_frame(bytes, datagram(bytes, t.mac, data, LEN), o);
+	send_bytes(bytes, datagram(bytes, t.mac, data, LEN), o);
 	for (int at = 0; at < LEN; at += SIZE)
 		expect_at_host(data + at, (size_t)(at + SIZE <= LEN ? SIZE : LEN - at));
 	ck_assert_int_eq(setsockopt(t.sock, SOL_UDP, UDP_SEGMENT, &size, sizeof(size)), 0);
 	ck_assert_int_eq(t.netif->ops->set_takes(t.netif, VDEV_NET_TAKES_ALL), 0);
 	host_sends(data, LEN, 7);
-	receive_on(t.rx, &f);
+	receive(&f, 1);
 	ck_assert_uint_eq(f.len, DATA + LEN);
 	ck_assert_uint_eq(f.offload.gso_type, VDEV_NET_GSO_UDP_L4);
 	ck_assert_uint_eq(f.offload.gso_size, SIZE);
@@ -164,7 +179,7 @@ START_TEST(datagrams_in_one)
 	ck_assert_int_eq(t.netif->ops->set_takes(t.netif, 0), 0);
 	host_sends(data, LEN, 7);
 	for (int at = 0; at < LEN; at += SIZE) {
-		receive_on(t.rx, &f);
+		receive(&f, 1);
 		ck_assert_uint_eq(f.offload.gso_type, VDEV_NET_GSO_NONE);
 		ck_assert_mem_eq((uint8_t *)f.iov[0].base + DATA, data + at, f.len - DATA);
 	}
@@ -179,7 +194,7 @@ START_TEST(ecn_alone_is_nothing)
 	uint32_t len = datagram(bytes, t.mac, "ecn", 3);
 
 	o.gso_type = VDEV_NET_GSO_ECN;
-	send_frame(bytes, len, o);
+	send_bytes(bytes, len, o);
 	expect_at_host("ecn", 3);
 	ck_assert_uint_eq(counters().sent, 1);
 	ck_assert_uint_eq(counters().send_dropped, 0);
@@ -190,27 +205,27 @@ END_TEST
 
 START_TEST(readable_when_armed)
 {
-	int fd = t.netif->ops->fd(t.rx);
+	int fd = t.netif->ops->fd(t.rx[0]);
 	struct vdev_frame f[2];
 
 	/* Whoever polls is not woken for it. */
 	host_sends("a", 1, 7);
 	ck_assert_int_eq(is_readable(fd), 0);
 	/* A frame that is there before arming counts. */
-	if (t.netif->ops->arm(t.rx) == 0)
+	if (t.netif->ops->arm(t.rx[0]) == 0)
 		ck_assert_int_eq(is_readable(fd), 1);
-	ck_assert_int_eq(t.netif->ops->receive(t.rx, f, 2), 1);
+	ck_assert_int_eq(t.netif->ops->receive(t.rx[0], f, 2), 1);
 	ck_assert_int_eq(is_readable(fd), 0);
-	ck_assert_int_eq(t.netif->ops->arm(t.rx), 0);
+	ck_assert_int_eq(t.netif->ops->arm(t.rx[0]), 0);
 	ck_assert_int_eq(is_readable(fd), 0);
 	host_sends("b", 1, 7);
 	wait_readable(fd);
 	/* Until it is looked at. */
 	ck_assert_int_eq(is_readable(fd), 1);
-	ck_assert_int_eq(t.netif->ops->receive(t.rx, f, 2), 1);
+	ck_assert_int_eq(t.netif->ops->receive(t.rx[0], f, 2), 1);
 	host_sends("c", 1, 7);
 	ck_assert_int_eq(is_readable(fd), 0);
-	ck_assert_int_eq(t.netif->ops->receive(t.rx, f, 2), 1);
+	ck_assert_int_eq(t.netif->ops->receive(t.rx[0], f, 2), 1);
 }
 END_TEST
 
@@ -262,11 +277,6 @@ END_TEST
 
 /* --- the interface ------------------------------------------------------------------------ */
 
-static void count_link(void *ctx)
-{
-	++*(int *)ctx;
-}
-
 static uint32_t no_frames(void *ctx, const struct vdev_frame *frames, uint32_t n, uint32_t flow)
 {
 	(void)ctx;
@@ -274,21 +284,6 @@ static uint32_t no_frames(void *ctx, const struct vdev_frame *frames, uint32_t n
 	(void)flow;
 	ck_abort_msg("nothing is pushed");
 	return n;
-}
-
-/* The kernel takes its time to say so. */
-static void refresh_until(int link, uint32_t mtu)
-{
-	struct vdev_netif_info info;
-
-	for (int i = 0; i < 6000; i++) {
-		ck_assert_int_ge(vdev_netif_tap_refresh(t.netif), 0);
-		t.netif->ops->info(t.netif, &info);
-		if (info.link == link && info.mtu == mtu && vdev_netif_tap_refresh(t.netif) == 0)
-			return;
-		usleep(10000);
-	}
-	ck_abort_msg("the link never became %d", link);
 }
 
 START_TEST(interface_down_and_up)
@@ -307,23 +302,23 @@ START_TEST(interface_down_and_up)
 	seen = events;
 	ck_assert_int_eq(vdev_netif_tap_refresh(t.netif), 0);
 	ck_assert_int_eq(events, seen);
-	if_up(t.name, 0);
+	if_up(ours, 0);
 	refresh_until(0, 1500);
 	ck_assert_int_gt(events, seen);
 	seen = events;
-	send_frame(bytes, len, needs_csum);
+	send_bytes(bytes, len, needs_csum);
 	ck_assert_uint_eq(counters().send_dropped, 1);
-	ck_assert_int_eq(t.netif->ops->receive(t.rx, &f, 1), 0);
-	if_mtu(t.name, 1400);
-	if_up(t.name, 1);
+	ck_assert_int_eq(t.netif->ops->receive(t.rx[0], &f, 1), 0);
+	if_mtu(ours, 1400);
+	if_up(ours, 1);
 	refresh_until(1, 1400);
 	ck_assert_int_gt(events, seen);
 	seen = events;
-	send_frame(bytes, len, needs_csum);
+	send_bytes(bytes, len, needs_csum);
 	expect_at_host("up", 2);
 	/* Nobody is told any more. */
 	t.netif->ops->set_sink(t.netif, NULL);
-	if_up(t.name, 0);
+	if_up(ours, 0);
 	refresh_until(0, 1400);
 	ck_assert_int_eq(events, seen);
 }
@@ -337,9 +332,9 @@ START_TEST(interface_gone)
 	struct vdev_netif_info info;
 	struct vdev_frame f;
 
-	if_delete(t.name);
-	ck_assert_int_lt(t.netif->ops->receive(t.rx, &f, 1), 0);
-	send_frame(bytes, len, needs_csum);
+	if_delete(ours);
+	ck_assert_int_lt(t.netif->ops->receive(t.rx[0], &f, 1), 0);
+	send_bytes(bytes, len, needs_csum);
 	ck_assert_uint_eq(counters().send_dropped, 1);
 	ck_assert_int_eq(vdev_netif_tap_name(t.netif, name), -ENODEV);
 	t.netif->ops->info(t.netif, &info);
@@ -375,7 +370,7 @@ START_TEST(several_queues)
 
 	ns_enter();
 	open_tap(&cfg);
-	ck_assert_str_eq(t.name, "mq0");
+	ck_assert_str_eq(ours, "mq0");
 	t.netif->ops->info(t.netif, &info);
 	ck_assert_uint_eq(info.max_pairs, 2);
 	ck_assert_int_eq(t.netif->ops->open(t.netif, 2, VDEV_NET_SEND, &none), VIRTQ_EINVAL);
@@ -396,7 +391,7 @@ START_TEST(several_queues)
 	/* The second sends like the first. */
 	t.tx = s;
 	len = datagram(bytes, t.mac, "two", 3);
-	send_frame(bytes, len, needs_csum);
+	send_bytes(bytes, len, needs_csum);
 	expect_at_host("two", 3);
 	t.netif->ops->set_pairs(t.netif, 1);
 	while (t.netif->ops->receive(c[0], &f, 1) > 0)
@@ -491,19 +486,19 @@ START_TEST(given_descriptor)
 	ns_enter();
 	fd = tun("given", IFF_TAP | IFF_NO_PI | (offloads ? IFF_VNET_HDR : 0));
 	open_tap(&cfg);
-	open_channels();
+	open_channels(1);
 	/* It is ours as well now. */
 	close(fd);
-	ck_assert_str_eq(t.name, "given");
+	ck_assert_str_eq(ours, "given");
 	t.netif->ops->info(t.netif, &info);
 	ck_assert_int_eq(info.takes != 0, offloads);
 	ck_assert_int_eq(t.netif->ops->set_takes(t.netif, VDEV_NET_TAKES_ALL), 0);
 	len = datagram(bytes, t.mac, "given", 5);
 	packet_put16(bytes + UDP + 6, (uint16_t)~packet_sum(bytes + UDP, len - UDP, 0));
-	send_frame(bytes, len, (struct vdev_net_offload){.flags = 0});
+	send_bytes(bytes, len, (struct vdev_net_offload){.flags = 0});
 	expect_at_host("given", 5);
 	host_sends("back", 4, 7);
-	receive_on(t.rx, &f);
+	receive(&f, 1);
 	ck_assert_uint_eq(f.len, DATA + 4);
 	ck_assert_mem_eq((uint8_t *)f.iov[0].base + DATA, "back", 4);
 	ck_assert_int_eq(f.offload.flags == VDEV_NET_NEEDS_CSUM, offloads);
@@ -555,14 +550,10 @@ END_TEST
 void test_suites(SRunner *runner)
 {
 	Suite *suite = suite_create("netif_tap");
-	TCase *tc = tcase_create("tap"), *own = tcase_create("own");
-	const char *missing = ns_missing();
+	TCase *tc, *own = tcase_create("own");
 
-	if (missing != NULL) {
-		printf("skipped: %s\n", missing);
-		exit(77);
-	}
-	tcase_add_checked_fixture(tc, setup, teardown);
+	test_needs(ns_missing());
+	tc = with(suite, "tap", setup);
 	tcase_add_test(tc, host_to_device);
 	tcase_add_test(tc, host_sends_a_burst);
 	tcase_add_test(tc, device_to_host);
@@ -578,7 +569,6 @@ void test_suites(SRunner *runner)
 	tcase_add_test(own, no_more_pairs_than_there_are);
 	tcase_add_loop_test(own, given_descriptor, 0, 2);
 	tcase_add_test(own, misuse);
-	suite_add_tcase(suite, tc);
 	suite_add_tcase(suite, own);
 	srunner_add_suite(runner, suite);
 }

@@ -4,8 +4,6 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -145,12 +143,8 @@ void test_suites(SRunner *runner)
 {
 	Suite *suite = suite_create("netif_tcp");
 	TCase *tc = tcase_create("tcp");
-	const char *missing = ns_missing();
 
-	if (missing != NULL) {
-		printf("skipped: %s\n", missing);
-		exit(77);
-	}
+	test_needs(ns_missing());
 	tcase_set_timeout(tc, 60);
 	tcase_add_loop_test(tc, tcp_between_two_hosts, 0, sizeof(kinds) / sizeof(kinds[0]));
 	suite_add_tcase(suite, tc);

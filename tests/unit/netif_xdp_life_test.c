@@ -6,8 +6,6 @@
 #include <linux/if_packet.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -17,78 +15,9 @@
 #include "net_ns.h"
 #include "netif_xdp_rig.h"
 
-static void count_link(void *ctx)
-{
-	++*(int *)ctx;
-}
-
-/* The kernel takes its time to say so. */
-static void refresh_until(int link)
-{
-	struct vdev_netif_info info;
-	int told = 0;
-
-	for (int i = 0; i < 6000; i++) {
-		told |= vdev_netif_xdp_refresh(t.netif);
-		t.netif->ops->info(t.netif, &info);
-		if (told == 1 && info.link == link)
-			return;
-		usleep(10000);
-	}
-	ck_abort_msg("the link never became %d", link);
-}
-
 START_TEST(interface_down_up_and_gone)
 {
-	int events = 0, seen, n;
-	const struct vdev_net_sink sink = {.size = sizeof(sink), .link = count_link, .ctx = &events};
-	uint8_t bytes[200];
-	uint32_t len = datagram(bytes, t.mac, "up", 2);
-	const struct virtq_iov iov = {bytes, len};
-	const struct vdev_frame up = {.iov = &iov, .niov = 1, .len = len, .offload = needs_csum};
-	uint64_t dropped;
-	struct vdev_frame f;
-
-	t.netif->ops->set_sink(t.netif, &sink);
-	if_up("ours", 0);
-	refresh_until(0);
-	ck_assert_int_ge(events, 1);
-	for (int i = 0; i < 2000; i++)
-		send_frames(&up, 1);
-	ck_assert_uint_eq(counters().send_dropped, 2000);
-	/* Nobody is kept awake by it. */
-	ck_assert_int_eq(t.netif->ops->receive(t.rx[0], &f, 1), 0);
-	ck_assert_int_eq(t.netif->ops->arm(t.rx[0]), 0);
-	ck_assert_int_eq(is_readable(t.netif->ops->fd(t.rx[0])), 0);
-	seen = events;
-	if_up("ours", 1);
-	refresh_until(1);
-	ck_assert_int_gt(events, seen);
-	if_wait("host");
-	if_wait("ours");
-	/* The host's end forgot whom it knew, and loses what it sends until it has noticed. */
-	if_neighbour("host", OURS, our_mac);
-	for (int i = 0; (n = t.netif->ops->receive(t.rx[0], &f, 1)) == 0 && i < 6000; i++) {
-		host_sends("back", 4, 7);
-		usleep(10000);
-	}
-	ck_assert_int_eq(n, 1);
-	ck_assert_mem_eq(bytes_of(&f) + DATA, "back", 4);
-	send_frames(&up, 1);
-	expect_at_host("up", 2);
-	t.netif->ops->set_sink(t.netif, NULL);
-	seen = events;
-	if_delete("ours");
-	while (t.netif->ops->receive(t.rx[0], &f, 1) > 0)
-		continue;
-	ck_assert_int_eq(t.netif->ops->arm(t.rx[0]), 1);
-	ck_assert_int_lt(t.netif->ops->receive(t.rx[0], &f, 1), 0);
-	dropped = counters().send_dropped;
-	send_frames(&up, 1);
-	ck_assert_uint_eq(counters().send_dropped, dropped + 1);
-	/* Nobody is told any more. */
-	ck_assert_int_eq(vdev_netif_xdp_refresh(t.netif), 1);
-	ck_assert_int_eq(events, seen);
+	down_up_and_gone(2000);
 }
 END_TEST
 
@@ -153,58 +82,20 @@ START_TEST(killed)
 }
 END_TEST
 
-/* Frames of all queues come whatever the number of channels, each of a flow by the same one. */
+/* Frames of all queues come whatever the number of channels. */
 START_TEST(several_channels)
 {
-	enum { FLOWS = 64 };
 	const struct vdev_netif_xdp_config cfg = {.size = sizeof(cfg), .name = "ours", .pairs = 2};
-	struct vdev_netif_channel *none;
-	struct vdev_netif_info info;
-	struct vdev_frame f[VDEV_NET_BURST];
-	uint32_t seen[3][2] = {{0}};
-	uint8_t where[FLOWS] = {0};
+	struct vdev_frame f;
 
 	teardown();
 	open_all(&cfg, 3, 1500);
-	t.netif->ops->info(t.netif, &info);
-	ck_assert_uint_eq(info.max_pairs, 2);
-	ck_assert_int_eq(t.netif->ops->open(t.netif, 2, VDEV_NET_SEND, &none), VIRTQ_EINVAL);
-	for (uint32_t phase = 0; phase < 3; phase++) {
-		uint32_t sent = 0, got = 0;
-
-		t.netif->ops->set_pairs(t.netif, phase == 1 ? 2 : 1);
-		for (; sent < 4 * FLOWS; sent++)
-			host_sends("x", 1, 1000 + (int)(sent % FLOWS));
-		for (uint32_t c = 0, idle = 0; got < sent && idle < 6000; c = !c) {
-			int n = t.netif->ops->receive(t.rx[c], f, VDEV_NET_BURST);
-
-			ck_assert_int_ge(n, 0);
-			for (int i = 0; i < n; i++) {
-				const uint8_t *p = bytes_of(&f[i]);
-
-				if (phase == 1)
-					where[(p[36] << 8 | p[37]) - 1000] |= (uint8_t)(1 << c);
-			}
-			seen[phase][c] += (uint32_t)n;
-			got += (uint32_t)n;
-			if (n == 0) {
-				usleep(1000);
-				idle++;
-			}
-		}
-		ck_assert_uint_eq(got, sent);
-	}
-	ck_assert_uint_eq(seen[0][1], 0);
-	ck_assert_uint_eq(seen[2][1], 0);
-	ck_assert_uint_gt(seen[1][0], 0);
-	ck_assert_uint_gt(seen[1][1], 0);
-	for (int i = 0; i < FLOWS; i++)
-		ck_assert(where[i] == 1 || where[i] == 2);
+	flows_by_channels(1);
 	/* The one that is in use is woken by any queue, and the other one by none. */
 	ck_assert_int_eq(t.netif->ops->arm(t.rx[1]), 0);
-	for (int i = 0; i < FLOWS; i++) {
+	for (int i = 0; i < 64; i++) {
 		host_sends("y", 1, 1000 + i);
-		ck_assert_uint_eq(receive(f, 1), 1);
+		ck_assert_uint_eq(receive(&f, 1), 1);
 	}
 	ck_assert_int_eq(is_readable(t.netif->ops->fd(t.rx[1])), 0);
 	ck_assert_uint_eq(counters().receive_dropped, 0);
@@ -310,12 +201,8 @@ void test_suites(SRunner *runner)
 {
 	Suite *suite = suite_create("netif_xdp_life");
 	TCase *tc;
-	const char *missing = xdp_missing();
 
-	if (missing != NULL) {
-		printf("skipped: %s\n", missing);
-		exit(77);
-	}
+	test_needs(xdp_missing());
 	tc = with(suite, "driver", setup);
 	tcase_add_test(tc, the_interface_is_ours);
 	tcase_add_test(tc, killed);

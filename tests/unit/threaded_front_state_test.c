@@ -263,7 +263,7 @@ END_TEST
 
 static int has_fds(void *ctx)
 {
-	return vf_open_fds() == *(unsigned *)ctx; /* the other side closes some, in its own time */
+	return test_descriptors() == *(unsigned *)ctx; /* the other side closes some, in its own time */
 }
 
 /* A start that is refused, early or late, leaves nothing of it; the next one may succeed. */
@@ -283,7 +283,7 @@ START_TEST(refused_start_leaves_nothing)
 	q.flags = VDEV_VHOST_FRONT_OWN_FDS;
 	q.kick_fd = eventfd(0, EFD_CLOEXEC);
 	q.call_fd = eventfd(0, EFD_CLOEXEC);
-	fds = vf_open_fds();
+	fds = test_descriptors();
 	ck_assert_int_eq(vdev_vhost_front_queue_start(f, 0, &q), VDEV_VHOST_FRONT_REFUSED);
 	ck_assert_int_eq(vdev_vhost_front_alive(f), 1);
 	ck_assert_int_eq(vdev_vhost_front_queue_started(f, 0), 0);

@@ -106,7 +106,7 @@ START_TEST(refused_regions)
 	int other;
 
 	up(VF_ONE_THREAD);
-	before = vf_open_fds();
+	before = test_descriptors();
 	other = memfd_create("other", MFD_CLOEXEC);
 	fds[0] = fds[1] = f.memfd;
 	/* empty, beyond the file, wrapping in each way */
@@ -161,7 +161,7 @@ START_TEST(refused_regions)
 	ck_assert_int_ne(vf_ack(&f, VU_SET_MEM_TABLE, &t, 72, fds, 1), 0);
 	t.count = 0xffffffff;
 	ck_assert_int_ne(vf_ack(&f, VU_SET_MEM_TABLE, &t, 72, fds, 1), 0);
-	ck_assert_uint_eq(vf_open_fds(), before);
+	ck_assert_uint_eq(test_descriptors(), before);
 	vf_stop(&f);
 }
 END_TEST
@@ -175,10 +175,10 @@ START_TEST(region_added_again)
 	up(_i);
 	ck_assert_int_eq(add(vf_region(0, VF_DATA), f.memfd), 0);
 	ck_assert_int_eq(add(vf_region(VF_DATA, PAGE), f.memfd), 0);
-	before = vf_open_fds();
+	before = test_descriptors();
 	for (int i = 0; i < 3; i++)
 		ck_assert_int_eq(add(vf_region(VF_DATA, PAGE), f.memfd), 0);
-	ck_assert_uint_eq(vf_open_fds(), before);
+	ck_assert_uint_eq(test_descriptors(), before);
 	vf_ring_setup(&f, 0);
 	vf_ring_go(&f, 0);
 	vf_driver_ok(&f);

@@ -212,7 +212,7 @@ START_TEST(wrong_descriptors)
 	up();
 	vf_negotiate(&f, VF_INBAND);
 	vf_disconnect(&f);
-	before = vf_open_fds();
+	before = test_descriptors();
 	vf_connect(&f);
 	vf_negotiate(&f, VF_INBAND);
 	send_form(forms[_i].request, forms[_i].size, forms[_i].fds + 2u);
@@ -223,7 +223,7 @@ START_TEST(wrong_descriptors)
 		send_form(forms[_i].request, forms[_i].size, 0);
 		vf_expect_closed(&f, "descriptors");
 	}
-	ck_assert_uint_eq(vf_open_fds(), before);
+	ck_assert_uint_eq(test_descriptors(), before);
 	vf_stop(&f);
 }
 END_TEST
@@ -308,9 +308,9 @@ START_TEST(reconnect)
 		ck_assert_uint_eq(vf_request(&f, i % 2, 0, 0, VF_DATA, 4096), 0);
 		vf_disconnect(&f);
 		if (i == 0)
-			before = vf_open_fds();
+			before = test_descriptors();
 	}
-	ck_assert_uint_eq(vf_open_fds(), before);
+	ck_assert_uint_eq(test_descriptors(), before);
 	vf_stop(&f);
 }
 END_TEST

@@ -218,7 +218,7 @@ START_TEST(wrong_messages)
 	up(VF_ONE_THREAD);
 	vf_negotiate(&f, 0);
 	vf_disconnect(&f);
-	before = vf_open_fds();
+	before = test_descriptors();
 	vf_connect(&f);
 	vf_negotiate(&f, 0);
 	refused(request, 0, NULL, 0, "wrong size");
@@ -235,7 +235,7 @@ START_TEST(wrong_messages)
 	if (request == VU_NET_SET_MTU)
 		refused(request, 8, NULL, 0, "live with");
 	vf_disconnect(&f);
-	ck_assert_uint_eq(vf_open_fds(), before);
+	ck_assert_uint_eq(test_descriptors(), before);
 	vf_stop(&f);
 }
 END_TEST

@@ -1,11 +1,31 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include <linux/if_packet.h>
 #include <net/if.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
-#include <sys/socket.h>
 
 #include "netdev.h"
+
+/* --- sockets --------------------------------------------------------------------- */
+
+int net_set(int fd, int level, int name, const void *value, socklen_t len)
+{
+	return setsockopt(fd, level, name, value, len) < 0 ? -errno : 0;
+}
+
+void net_set_send_buffer(int fd, int bytes)
+{
+	if (net_set(fd, SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof(bytes)) < 0)
+		(void)!net_set(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
+}
+
+int net_hear_all(int fd, int ifindex)
+{
+	struct packet_mreq all = {.mr_ifindex = ifindex, .mr_type = PACKET_MR_PROMISC};
+
+	return net_set(fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &all, sizeof(all));
+}
 
 /* --- readable once ------------------------------------------------------------ */
 

@@ -4,12 +4,20 @@
 #define VDEV_NET_NETDEV_H
 
 #include <pthread.h>
+#include <sys/socket.h>
 
 #include <vdev/netif_tap.h>
 
 #include "libvdev/backends/net/simple/simple.h"
 #include "libvdev/net/frame.h"
 #include "libvdev/os/os.h"
+
+/* setsockopt() */
+VIRTQ_MUST_CHECK int net_set(int fd, int level, int name, const void *value, socklen_t len);
+/* So much room for what is sent, or as much as we are allowed. */
+void net_set_send_buffer(int fd, int bytes);
+/* While this packet socket is open the interface hears everything. */
+VIRTQ_MUST_CHECK int net_hear_all(int fd, int ifindex);
 
 /* A descriptor that is readable once, at the next frame after arming. */
 struct net_watch {

@@ -2,7 +2,6 @@
 /* Frames to and from an interface by packet sockets: received from a ring, sent a burst a system call. */
 #include <linux/if_ether.h>
 #include <linux/virtio_net.h>
-#include <sys/socket.h>
 #include <sys/uio.h>
 
 #include "packet.h"

@@ -4,7 +4,6 @@
 #include <linux/filter.h>
 #include <linux/if_ether.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "packet.h"
@@ -26,14 +25,9 @@ enum {
 	SEND_BUFFER = 4 << 20
 };
 
-static int set(int fd, int level, int name, const void *value, socklen_t len)
-{
-	return setsockopt(fd, level, name, value, len) < 0 ? -errno : 0;
-}
-
 static int set_int(int fd, int name, int value)
 {
-	return set(fd, SOL_PACKET, name, &value, sizeof(value));
+	return net_set(fd, SOL_PACKET, name, &value, sizeof(value));
 }
 
 /* A socket that receives nothing yet. */
@@ -74,7 +68,7 @@ static int map_ring(struct packet_queue *q, uint32_t frames, uint32_t frame_max)
 	                           .tp_block_nr = (frames + q->per_block - 1) / q->per_block,
 	                           .tp_frame_size = q->slot};
 	req.tp_frame_nr = req.tp_block_nr * q->per_block;
-	rc = set(q->fd, SOL_PACKET, PACKET_RX_RING, &req, sizeof(req));
+	rc = net_set(q->fd, SOL_PACKET, PACKET_RX_RING, &req, sizeof(req));
 	if (rc < 0)
 		return rc;
 	q->frames = req.tp_frame_nr;
@@ -89,7 +83,6 @@ static int map_ring(struct packet_queue *q, uint32_t frames, uint32_t frame_max)
 
 static int set_up(struct packet_queue *q, int ifindex, uint32_t frames, uint32_t frame_max)
 {
-	struct packet_mreq all = {.mr_ifindex = ifindex, .mr_type = PACKET_MR_PROMISC};
 	int rc = set_int(q->fd, PACKET_VERSION, TPACKET_V2);
 
 	if (rc == 0)
@@ -98,7 +91,7 @@ static int set_up(struct packet_queue *q, int ifindex, uint32_t frames, uint32_t
 	if (rc == 0)
 		(void)set_int(q->fd, PACKET_IGNORE_OUTGOING, 1);
 	if (rc == 0)
-		rc = set(q->fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &all, sizeof(all));
+		rc = net_hear_all(q->fd, ifindex);
 	return rc == 0 ? bind_to(q->fd, ifindex, ETH_P_ALL) : rc;
 }
 
@@ -127,7 +120,6 @@ void packet_queue_close(struct packet_queue *q)
 
 int packet_sender_open(int ifindex)
 {
-	int bytes = SEND_BUFFER;
 	int fd = open_socket();
 	int rc = fd < 0 ? fd : bind_to(fd, ifindex, 0);
 
@@ -135,9 +127,7 @@ int packet_sender_open(int ifindex)
 		vdev_os_close(fd);
 		return rc;
 	}
-	/* As much as we are allowed. */
-	if (set(fd, SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof(bytes)) < 0)
-		(void)!set(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
+	net_set_send_buffer(fd, SEND_BUFFER);
 	return fd;
 }
 
@@ -239,5 +229,5 @@ int packet_spread(const struct packet_queue *first, uint32_t n)
 	};
 	struct sock_fprog prog = {.len = sizeof(code) / sizeof(code[0]), .filter = code};
 
-	return set(first->fd, SOL_PACKET, PACKET_FANOUT_DATA, &prog, sizeof(prog));
+	return net_set(first->fd, SOL_PACKET, PACKET_FANOUT_DATA, &prog, sizeof(prog));
 }

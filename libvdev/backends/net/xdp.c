@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Frames to and from an interface by XDP sockets, one for each of its queues. */
-#include <linux/if_packet.h>
-#include <sys/socket.h>
-
-#include "libvdev/net/adapt.h"
 #include "xdp.h"
+#include "libvdev/net/adapt.h"
 
 enum { MAX_PAIRS = 64, RING = 1024, MIN_RING = 64, MAX_RING = 16384, TAGS = 8 };
 
@@ -412,14 +409,9 @@ static const struct vdev_netif_ops xdp_ops = {
 
 static int hear_all(struct xdp *x)
 {
-	struct packet_mreq all = {.mr_ifindex = x->dev.index, .mr_type = PACKET_MR_PROMISC};
-
 	/* Receives nothing itself. */
 	x->all = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
-	return x->all < 0 ||
-	               setsockopt(x->all, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &all, sizeof(all)) < 0
-	           ? -errno
-	           : 0;
+	return x->all < 0 ? -errno : net_hear_all(x->all, x->dev.index);
 }
 
 static int open_queues(struct xdp *x, uint32_t frames, int generic)

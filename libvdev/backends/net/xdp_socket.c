@@ -2,7 +2,6 @@
 /* Opening XDP sockets, and the kernel's part in their rings. */
 #include <poll.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "xdp.h"
@@ -11,11 +10,6 @@ enum {
 	KICKS = 8,    /* in a row that do not send anything */
 	BUSY_MS = 300 /* that somebody who has just left may need */
 };
-
-static int set(int fd, int level, int name, const void *value, socklen_t len)
-{
-	return setsockopt(fd, level, name, value, len) < 0 ? -errno : 0;
-}
 
 /* --- opening -------------------------------------------------------------------- */
 
@@ -38,7 +32,7 @@ static int map_memory(struct xdp_queue *q, uint32_t frames)
 	reg.addr = (uintptr_t)map;
 	reg.len = chunks;
 	reg.chunk_size = XDP_CHUNK;
-	return set(q->fd, SOL_XDP, XDP_UMEM_REG, &reg, sizeof(reg));
+	return net_set(q->fd, SOL_XDP, XDP_UMEM_REG, &reg, sizeof(reg));
 }
 
 static int set_sizes(struct xdp_queue *q)
@@ -48,7 +42,7 @@ static int set_sizes(struct xdp_queue *q)
 	int rc = 0;
 
 	for (unsigned i = 0; i < sizeof(rings) / sizeof(rings[0]) && rc == 0; i++)
-		rc = set(q->fd, SOL_XDP, rings[i], &q->frames, sizeof(q->frames));
+		rc = net_set(q->fd, SOL_XDP, rings[i], &q->frames, sizeof(q->frames));
 	return rc;
 }
 
@@ -122,15 +116,6 @@ static int bind_to(struct xdp_queue *q, int ifindex, uint32_t queue, int generic
 	return 0;
 }
 
-/* What the kernel holds on its way counts as more bytes than it has. As much as we are allowed. */
-static void set_send_buffer(int fd, uint32_t frames)
-{
-	int bytes = (int)frames * 2 * XDP_CHUNK;
-
-	if (set(fd, SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof(bytes)) < 0)
-		(void)!set(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
-}
-
 static int open_queue(struct xdp_queue *q, int ifindex, uint32_t queue, uint32_t frames,
                       int generic)
 {
@@ -142,7 +127,8 @@ static int open_queue(struct xdp_queue *q, int ifindex, uint32_t queue, uint32_t
 		rc = map_rings(q);
 	if (rc < 0)
 		return rc;
-	set_send_buffer(q->fd, frames);
+	/* What the kernel holds on its way counts as more bytes than it has. */
+	net_set_send_buffer(q->fd, (int)frames * 2 * XDP_CHUNK);
 	fill(q);
 	return bind_to(q, ifindex, queue, generic);
 }
