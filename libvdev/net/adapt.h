@@ -44,10 +44,10 @@ struct frame_adapt {
 };
 
 /*
- * Begin to make of f, which vdev_net_offload_check() passed, what a receiver with these enum vdev_net_takes and this
- * MTU (0: any) takes. f's pieces must stay until the last frame_adapt_next().
- * Returns 0, VIRTQ_EPROTO (the headers aren't what the offloads say), VIRTQ_ENOSPC (longer than the MTU; frames that stay
- * unsegmented are no matter of that), VIRTQ_EINVAL (pieces shorter than the frame).
+ * Begin to make of f what a receiver with these enum vdev_net_takes and this MTU (0: any) takes, if
+ * vdev_net_offload_check() passes it. f's pieces must stay until the last frame_adapt_next().
+ * Returns 0, VIRTQ_EPROTO (also: the headers aren't what the offloads say), VIRTQ_ENOSPC (longer than the MTU; frames that stay
+ * unsegmented are no matter of that), VIRTQ_EINVAL (also: pieces shorter than the frame).
  */
 VIRTQ_MUST_CHECK int frame_adapt_begin(struct frame_adapt *a, const struct vdev_frame *f,
                                        uint32_t takes, uint32_t mtu);

@@ -382,7 +382,7 @@ START_TEST(very_many_pieces)
 	rig.sink[1]->room = SINK_KEPT;
 	rig_clear(&rig);
 	test_frame_plain(&t[0], ~0u, 100, -1, 1500);
-	test_frame_cut(&t[0], 1, 1400);
+	test_frame_cut(&t[0], 1, 1025);
 	ck_assert_uint_eq(send_frame(0, &t[0]), 1);
 	ck_assert_uint_eq(came(), 0);
 	ck_assert_uint_eq(rig_counters(&rig, 1).out_pieces, 1);

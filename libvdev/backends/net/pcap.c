@@ -162,9 +162,7 @@ static void put_frame(struct pcap *p, struct tape *t, const struct vdev_frame *f
 		put_whole(p, t, f);
 		return;
 	}
-	rc = frame_offload_check(f);
-	if (rc == 0)
-		rc = frame_adapt_begin(&t->adapt, f, 0, 0);
+	rc = frame_adapt_begin(&t->adapt, f, 0, 0);
 	/* It makes no sense: then at least let it be seen. */
 	if (rc < 0)
 		put_whole(p, t, f);

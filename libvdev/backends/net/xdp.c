@@ -85,10 +85,8 @@ static int put(struct xdp_queue *q, const struct vdev_frame *f)
 static int put_adapted(struct xdp_send *c, const struct vdev_frame *f)
 {
 	struct vdev_frame out;
-	int rc = frame_offload_check(f);
+	int rc = frame_adapt_begin(&c->adapt, f, 0, 0);
 
-	if (rc == 0)
-		rc = frame_adapt_begin(&c->adapt, f, 0, 0);
 	while (rc == 0 && (rc = frame_adapt_next(&c->adapt, &out)) > 0)
 		rc = put(c->q, &out);
 	return rc;

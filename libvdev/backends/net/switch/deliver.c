@@ -89,7 +89,7 @@ static enum built build_frame(struct channel *c, const struct vdev_frame *f, str
 	uint32_t n = 0, len = f->len - v->header;
 	uint8_t *bytes = v->bytes;
 
-	if (unlikely(f->niov >= POOL))
+	if (unlikely(f->niov > FRAME_PIECES))
 		return not_built(v, COUNTER(out_pieces));
 	if (unlikely(f->niov >= POOL - c->pieces))
 		return BUILT_FULL;
