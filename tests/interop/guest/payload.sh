@@ -7,18 +7,20 @@
 # A file's bytes are a window into a repeated random seed whose length is odd, so no two sectors
 # of a file are equal: a sector that is lost, doubled or swapped changes the checksum.
 
-# payload_bytes SEED INDEX SIZE: the bytes of file number INDEX on standard output
+# payload_long SEED FILE: the seed as often as the longest file needs it
+payload_long()
+{
+	for payload_reps in 1 2 3 4 5 6 7 8 9 10; do
+		cat "$1"
+	done > "$2"
+}
+
+# payload_bytes LONG INDEX SIZE [OPERAND...]: the bytes of file number INDEX, to where the operands tell dd
 payload_bytes()
 {
-	payload_from=$(($2 * 104729 % 1000003 + 1))
-	payload_reps=$(($3 / 1000003 + 1))
-	{
-		tail -c "+$payload_from" "$1"
-		while [ "$payload_reps" -gt 0 ]; do
-			cat "$1"
-			payload_reps=$((payload_reps - 1))
-		done
-	} 2>/dev/null | head -c "$3"
+	payload_long=$1 payload_from=$(($2 * 104729 % 1000003)) payload_size=$3
+	shift 3
+	dd if="$payload_long" bs=64k iflag=skip_bytes,count_bytes skip=$payload_from count="$payload_size" "$@"
 }
 
 # payload_file SEED MIB FILE: so many MiB, quickly made: the seed again and again, from its beginning
