@@ -8,6 +8,11 @@
  */
 #include "core.h"
 
+static void set_due(struct coalesce *c)
+{
+	c->due = c->since + c->ns < c->since ? UINT64_MAX : c->since + c->ns;
+}
+
 /* Whether the first used entry that the driver was not told of may wait longer. */
 static int early(struct vdev_queue *q)
 {
@@ -18,7 +23,8 @@ static int early(struct vdev_queue *q)
 	if (!c->pending) {
 		c->pending = 1;
 		c->told = 0;
-		c->due = now + c->ns < now ? UINT64_MAX : now + c->ns;
+		c->since = now;
+		set_due(c);
 	}
 	return now < c->due;
 }
@@ -89,6 +95,7 @@ void coalesce_take(struct vdev_queue *q)
 		q->todo |= TODO_COALESCES;
 		if (!c->pending)
 			c->base = q->n.requests;
+		set_due(c); /* of what is held back already too */
 		return;
 	}
 	q->todo &= ~(uint32_t)TODO_COALESCES;

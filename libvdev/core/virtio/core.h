@@ -73,7 +73,8 @@ struct coalesce {
 	uint8_t told;     /* the owner knows */
 	uint64_t ns;
 	uint64_t base;  /* count of requests at the last notification */
-	uint64_t due;   /* with pending: when it is sent at the latest */
+	uint64_t since; /* with pending: when it was held back first */
+	uint64_t due;   /* and when it is sent at the latest */
 	uint64_t timer; /* when the owner runs by itself; written by it alone */
 	/* As asked for, under the device's lock. */
 	uint32_t set_packets;

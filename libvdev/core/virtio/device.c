@@ -33,10 +33,17 @@ static void destroy(struct vdev_function *fn)
 	struct vdev *v = vdev_of(fn);
 	struct vdev_env env = fn->env;
 
-	/* Quiesced queues may still be set up; their owners are gone. */
-	for (uint32_t i = 0; i < v->nqueues; i++)
-		if (load_acquire(&v->queues[i].started))
-			queue_end(&v->queues[i], POST_RESET);
+	/* Quiesced queues may still be set up; their owners are gone, but others may be inside for a moment. */
+	for (uint32_t i = 0; i < v->nqueues; i++) {
+		struct vdev_queue *q = &v->queues[i];
+
+		if (!load_acquire(&q->started))
+			continue;
+		while (!queue_hold(q))
+			;
+		queue_end(q, POST_RESET);
+		queue_let_go(q);
+	}
 	if (v->ops.destroy != NULL)
 		v->ops.destroy(v->model);
 	env_free(&env, v->allocation, v->allocation_bytes);

@@ -126,9 +126,9 @@ int queue_begin(struct vdev_queue *q)
 	q->waiting = 0;
 	q->supply = 0;
 	q->plain = 0;
-	coalesce_begin(q);
 	if (q->ops->queue_start != NULL && (rc = q->ops->queue_start(q->model, q)) < 0)
 		goto ring;
+	coalesce_begin(q); /* after the model, which may have had something to say to that */
 	q->live = 1;
 	return 0;
 ring:

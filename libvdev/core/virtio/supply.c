@@ -9,8 +9,13 @@ void vdev_queue_supply(struct vdev_queue *q)
 
 int vdev_queue_enter(struct vdev_queue *q)
 {
-	/* What control has asked for comes first: the owner must not find somebody in the queue each time. */
-	if (unlikely(load_relaxed(&q->posted) & ~(uint32_t)POST_WAKE) || !queue_hold(q))
+	/*
+	 * What control has asked for comes first: the owner must not find somebody in the queue each time. What is left
+	 * of that in a queue that has ended waits until it starts again.
+	 */
+	if (unlikely(load_relaxed(&q->posted) & ~(uint32_t)POST_WAKE))
+		return load_acquire(&q->started) ? 0 : VIRTQ_ECANCELED;
+	if (!queue_hold(q))
 		return 0;
 	if (likely(q->live))
 		return 1;
@@ -20,13 +25,11 @@ int vdev_queue_enter(struct vdev_queue *q)
 
 void vdev_queue_leave(struct vdev_queue *q)
 {
-	int wake;
-
 	queue_flush(q);
-	wake = unlikely(q->todo & TODO_COALESCES) && coalesce_untold(q);
-	queue_let_go(q);
-	if (unlikely(wake))
+	/* From inside: once the queue is left it may end, and its owner be gone. */
+	if (unlikely(q->todo & TODO_COALESCES) && coalesce_untold(q))
 		vdev_queue_wake(q);
+	queue_let_go(q);
 }
 
 /*
