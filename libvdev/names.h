@@ -175,6 +175,7 @@
 #define net_set                     vdev__net_set
 #define net_set_send_buffer         vdev__net_set_send_buffer
 #define net_settings_init           vdev__net_settings_init
+#define net_show_link               vdev__net_show_link
 #define net_spread                  vdev__net_spread
 #define net_spread_begin            vdev__net_spread_begin
 #define net_started                 vdev__net_started

@@ -106,6 +106,22 @@ START_TEST(reports_of_segments)
 }
 END_TEST
 
+/* Drivers turn offloads on with the bit of GUEST_HDRLEN among them, where they negotiated that. */
+START_TEST(lengths_of_headers)
+{
+	const uint64_t bits = UINT64_C(1) << VDEV_NET_F_GUEST_HDRLEN | 1 << VDEV_NET_F_GUEST_CSUM;
+	struct net_fixture f;
+
+	ctrl_init(&f, 0, 1);
+	if (_i)
+		net_want(&f, VDEV_NET_F_GUEST_HDRLEN);
+	net_start(&f);
+	ck_assert_int_eq(ctrl_value(&f, OFFLOADS, 0, bits, 8), _i ? CTRL_OK : CTRL_ERR);
+	ck_assert_uint_eq(f.netif.takes, _i ? CSUM : CSUM | TSO4);
+	net_fini(&f);
+}
+END_TEST
+
 /* A netif need not care. */
 START_TEST(nobody_to_tell)
 {
@@ -129,6 +145,7 @@ void test_suites(SRunner *runner)
 	tcase_add_loop_test(tc, told, 0, 4);
 	tcase_add_loop_test(tc, told_of_what_was_negotiated, 0, 6);
 	tcase_add_test(tc, reports_of_segments);
+	tcase_add_loop_test(tc, lengths_of_headers, 0, 2);
 	tcase_add_loop_test(tc, nobody_to_tell, 0, 2);
 	suite_add_tcase(suite, tc);
 	srunner_add_suite(runner, suite);

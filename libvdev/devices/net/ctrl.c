@@ -74,7 +74,7 @@ void net_coalesce_start(struct net_device *n, struct vdev_queue *q)
 
 static void apply_coalescing(struct net_device *n)
 {
-	for (uint32_t i = 0; i < 2 * n->pairs; i++) {
+	for (uint32_t i = 0; i < 2 * net_pairs(n); i++) {
 		struct vdev_queue *q = queue_at(n, i);
 
 		if (q != NULL)
@@ -218,8 +218,10 @@ static uint32_t stats(void *ctx, unsigned kind, unsigned index, uint64_t *values
 static int pass(struct net_ctrlq *c)
 {
 	struct net_device *n = c->n;
+	uint32_t pairs =
+		net_pairs(n); /* beyond those are queues that were others to an earlier driver */
 
-	for (; c->passed < n->pairs; c->passed++) {
+	for (; c->passed < pairs; c->passed++) {
 		struct vdev_queue *q = __atomic_load_n(&n->rx[c->passed], __ATOMIC_ACQUIRE);
 		int rc = q != NULL ? vdev_queue_enter(q) : VIRTQ_ECANCELED;
 
@@ -266,6 +268,7 @@ static int show(struct net_ctrlq *c)
 	if (!(c->result.did & NET_DID_SHOW))
 		return 1;
 	__atomic_store_n(&n->current, n->current ^ 1, __ATOMIC_RELEASE);
+	__atomic_thread_fence(__ATOMIC_SEQ_CST); /* pairs with that of a receive queue that starts */
 	if (c->result.did & NET_DID_STEER)
 		net_spread(n);
 	c->passed = 0;

@@ -2,31 +2,57 @@
 /* virtio-net: what is offered, the configuration space, how a device comes and goes. */
 #include "net.h"
 
-static void show_link(struct net_device *n)
+static void get_info(const struct net_device *n, struct vdev_netif_info *info)
+{
+	memset(info, 0, sizeof(*info));
+	n->netif->ops->info(n->netif, info);
+}
+
+/* A config change only where there is one. */
+static void show(struct net_device *n, enum net_config_at at, const uint8_t *now, uint32_t len)
+{
+	uint8_t shown[VDEV_NET_MAC];
+
+	vdev_config_read(n->v, at, shown, len);
+	if (memcmp(shown, now, len) != 0)
+		vdev_config_update(n->v, at, now, len);
+}
+
+/*
+ * Show the link as it is now. Its speed does not change while the driver sees it up. Any thread; who is overtaken by
+ * another change looks again.
+ */
+void net_show_link(struct net_device *n)
 {
 	struct vdev_netif_info info;
+	uint8_t speed[5];
+	uint8_t up;
 
-	memset(&info, 0, sizeof(info));
-	n->netif->ops->info(n->netif, &info);
-	net_status(n, info.link ? NET_S_LINK_UP : 0, info.link ? 0 : NET_S_LINK_UP);
+	get_info(n, &info);
+	do {
+		up = info.link;
+		net_put_le32(speed, info.speed);
+		speed[4] = info.duplex;
+		if (!(__atomic_load_n(&n->status, __ATOMIC_SEQ_CST) & NET_S_LINK_UP))
+			show(n, NET_AT_SPEED, speed, sizeof(speed));
+		net_status(n, up ? NET_S_LINK_UP : 0, up ? 0 : NET_S_LINK_UP);
+		get_info(n, &info);
+	} while (info.link != up);
 }
 
 static void net_link(void *ctx)
 {
-	show_link(ctx);
+	net_show_link(ctx);
 }
 
 /* Back to what the device was made with. */
 static void net_reset(void *model)
 {
 	struct net_device *n = model;
-	uint8_t shown[VDEV_NET_MAC];
 
 	net_ctrl_reset(n);
 	net_tell_takes(n, 0);
-	vdev_config_read(n->v, NET_AT_MAC, shown, sizeof(shown));
-	if (memcmp(shown, n->mac, sizeof(shown)) != 0)
-		vdev_config_update(n->v, NET_AT_MAC, n->mac, sizeof(n->mac));
+	show(n, NET_AT_MAC, n->mac, sizeof(n->mac));
 	net_status(n, 0, NET_S_ANNOUNCE);
 }
 
@@ -47,8 +73,7 @@ static int told_mtu(struct net_device *n, uint16_t mtu)
 	struct vdev_netif_info info;
 	uint8_t was[2], now[2];
 
-	memset(&info, 0, sizeof(info));
-	n->netif->ops->info(n->netif, &info);
+	get_info(n, &info);
 	if (mtu < VDEV_NET_MIN_MTU || (info.mtu != 0 && mtu > info.mtu))
 		return VIRTQ_EINVAL;
 	vdev_config_read(n->v, NET_AT_MTU, was, sizeof(was));
@@ -139,7 +164,6 @@ static void offer(const struct vdev_net_config *cfg, const struct vdev_netif_inf
 	memset(f, 0, sizeof(*f));
 	memset(config, 0, NET_CONFIG);
 	net_offer_offloads(info->takes, f);
-	virtq_features_set(f, VDEV_NET_F_GUEST_HDRLEN);
 	virtq_features_set(f, VDEV_NET_F_MRG_RXBUF);
 	virtq_features_set(f, VDEV_NET_F_STATUS);
 	if (memcmp(cfg->mac, none, sizeof(none)) != 0) {
@@ -246,7 +270,6 @@ int vdev_net_new(struct vdev **out, const struct vdev_env *env, struct vdev_neti
 	n->bytes = bytes;
 	n->env = *env;
 	n->netif = netif;
-	n->takes = info.takes;
 	n->pairs = cfg.pairs;
 	memcpy(n->mac, cfg.mac, sizeof(n->mac));
 	n->status = info.link ? NET_S_LINK_UP : 0;
@@ -264,6 +287,7 @@ int vdev_net_new(struct vdev **out, const struct vdev_env *env, struct vdev_neti
 	n->own_netif = cfg.own_netif;
 	if (netif->ops->set_sink != NULL)
 		netif->ops->set_sink(netif, &n->sink);
+	net_show_link(n); /* it may have changed when there was nobody to tell */
 	*out = n->v;
 	return 0;
 }

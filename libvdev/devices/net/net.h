@@ -120,7 +120,6 @@ struct net_device {
 	struct vdev_env env;
 	struct vdev_netif *netif;
 	struct vdev_net_sink sink;
-	uint32_t takes; /* the netif's */
 	uint32_t pairs;
 	uint32_t own_netif;
 	uint64_t not_ready;        /* atomic */
@@ -147,6 +146,9 @@ struct net_device {
 };
 
 extern const struct vdev_model_ops net_model_ops;
+
+/* net.c */
+void net_show_link(struct net_device *n);
 
 /* queue.c */
 int net_queue_start(void *model, struct vdev_queue *q);

@@ -24,8 +24,9 @@ static const struct offload guest[] = {
 	{VDEV_NET_F_GUEST_USO6, VDEV_NET_F_GUEST_USO6, VDEV_NET_TAKES_USO6},
 	{VDEV_NET_F_GUEST_UDP_TUNNEL_GSO, NET_TUNNEL_GSO_BIT, VDEV_NET_TAKES_TUNNEL},
 	{VDEV_NET_F_GUEST_UDP_TUNNEL_GSO_CSUM, NET_TUNNEL_GSO_CSUM_BIT, VDEV_NET_TAKES_TUNNEL_CSUM},
-	/* Drivers send its bit with the others'; what it stands for goes with TSO, and needs none of its own. */
+	/* Drivers send their bits with the others'; what they stand for goes with TSO, and needs none of its own. */
 	{VDEV_NET_F_RSC_EXT, VDEV_NET_F_RSC_EXT, 0},
+	{VDEV_NET_F_GUEST_HDRLEN, VDEV_NET_F_GUEST_HDRLEN, 0},
 };
 
 /* What the driver leaves to be done. */

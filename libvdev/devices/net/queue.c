@@ -68,7 +68,6 @@ static int rx_start(struct net_device *n, struct vdev_queue *q, unsigned pair)
 	r->hdr = header_bytes(n);
 	vdev_accepted(n->v, &r->has);
 	r->negotiated = net_guest_takes(&r->has);
-	net_rx_settings(r);
 	r->longest = VDEV_NET_MAX_FRAME;
 	if (vdev_has(n->v, VDEV_NET_F_MTU)) {
 		vdev_config_read(n->v, NET_AT_MTU, mtu, sizeof(mtu));
@@ -90,7 +89,10 @@ static int rx_start(struct net_device *n, struct vdev_queue *q, unsigned pair)
 	}
 	vdev_queue_supply(q);
 	vdev_queue_set_priv(q, r);
+	/* A command that has shown other settings by now finds this queue; or it has not, and they are seen here. */
 	__atomic_store_n(&n->rx[pair], q, __ATOMIC_RELEASE);
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	net_rx_settings(r);
 	net_coalesce_start(n, q);
 	net_spread_begin(n, pair);
 	return 0;

@@ -495,6 +495,7 @@ int net_poll(void *model, struct vdev_queue *q)
 		r->first = 0;
 		r->npending = (uint32_t)n;
 	}
+	r->starved = 0;
 	if (unlikely(net_poll_spreads(r))) {
 		n = (int)net_rx_spread(r, &r->pending[r->first], r->npending);
 		r->first += (uint32_t)n;

@@ -367,5 +367,5 @@ void net_started(void *model)
 	struct net_device *n = model;
 
 	net_tell_takes(n, 1);
-	net_status(n, 0, 0);
+	net_show_link(n);
 }

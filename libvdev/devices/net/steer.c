@@ -96,10 +96,15 @@ int net_deliver_to(struct net_device *n, unsigned pair, const struct vdev_frame 
 {
 	struct vdev_queue *q = rx_queue(n, pair);
 	int rc = enter(n, q, count);
+	struct net_rxq *r;
 
 	if (unlikely(rc <= 0))
 		return rc < 0;
-	fill(vdev_queue_priv(q), frames, count);
+	r = vdev_queue_priv(q);
+	fill(r, frames, count);
+	/* It has asked for notifications, and these may have ended that: it asks again. */
+	if (unlikely(r->starved))
+		vdev_queue_wake(q);
 	vdev_queue_leave(q);
 	return 1;
 }
