@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -436,6 +437,29 @@ START_TEST(limited_file)
 }
 END_TEST
 
+/* Behind what is in a file already: what is cut off when the capture ends is counted from there. */
+START_TEST(appended_to_a_file)
+{
+	const uint64_t most = PCAP_HEAD + 4 * (PCAP_RECORD + 1000);
+	struct vdev_netif_channel *c;
+	uint8_t bytes[1000] = {0};
+	struct stat st;
+
+	ck_assert_int_eq(write(t.fd, bytes, sizeof(bytes)), sizeof(bytes));
+	ck_assert_int_eq(lseek(t.fd, 0, SEEK_SET), 0);
+	ck_assert_int_eq(fcntl(t.fd, F_SETFL, O_APPEND), 0);
+	capture(null_netif(), 0, most);
+	c = channel(0, VDEV_NET_SEND);
+	for (int i = 0; i < 5; i++)
+		send_bytes(c, bytes, 1000, 1);
+	ck_assert_int_eq(status().error, VIRTQ_ENOSPC);
+	ck_assert_uint_eq(status().bytes, most);
+	ck_assert_int_eq(fstat(t.fd, &st), 0);
+	ck_assert_int_eq(st.st_size, (off_t)(sizeof(bytes) + most));
+	close_all(c);
+}
+END_TEST
+
 /* --- threads ------------------------------------------------------------------------------------------ */
 
 enum { EACH = 500 };
@@ -556,6 +580,7 @@ void test_suites(SRunner *runner)
 	tcase_add_test(tc, full_device);
 	tcase_add_test(tc, full_disk);
 	tcase_add_test(tc, limited_file);
+	tcase_add_test(tc, appended_to_a_file);
 	tcase_add_test(tc, several_threads);
 	tcase_add_test(tc, inner_without_a_sink);
 	tcase_add_test(tc, misuse);

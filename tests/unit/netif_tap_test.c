@@ -5,8 +5,8 @@
 #include <linux/if_tun.h>
 #include <net/if.h>
 #include <netinet/udp.h>
-#include <string.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -186,17 +186,23 @@ START_TEST(datagrams_in_one)
 }
 END_TEST
 
-/* Whoever says ECN and no segmentation has said nothing: no reason for the kernel to drop the frame. */
-START_TEST(ecn_alone_is_nothing)
+/* What means nothing, or is a hint only, is no reason for the kernel to drop a frame. */
+START_TEST(odd_offloads)
 {
-	struct vdev_net_offload o = needs_csum;
+	static const struct vdev_net_offload odd[] = {
+		{.gso_type = VDEV_NET_GSO_ECN}, {.hdr_len = DATA + 4}, {.hdr_len = 65535}};
 	uint8_t bytes[200];
-	uint32_t len = datagram(bytes, t.mac, "ecn", 3);
+	uint32_t len = datagram(bytes, t.mac, "odd", 3);
 
-	o.gso_type = VDEV_NET_GSO_ECN;
-	send_bytes(bytes, len, o);
-	expect_at_host("ecn", 3);
-	ck_assert_uint_eq(counters().sent, 1);
+	for (unsigned i = 0; i < 3; i++) {
+		struct vdev_net_offload o = needs_csum;
+
+		o.gso_type = odd[i].gso_type;
+		o.hdr_len = odd[i].hdr_len;
+		send_bytes(bytes, len, o);
+		ck_assert_uint_eq(counters().sent, i + 1);
+		expect_at_host("odd", 3);
+	}
 	ck_assert_uint_eq(counters().send_dropped, 0);
 }
 END_TEST
@@ -559,7 +565,7 @@ void test_suites(SRunner *runner)
 	tcase_add_test(tc, device_to_host);
 	tcase_add_test(tc, device_sends_many_pieces);
 	tcase_add_test(tc, datagrams_in_one);
-	tcase_add_test(tc, ecn_alone_is_nothing);
+	tcase_add_test(tc, odd_offloads);
 	tcase_add_test(tc, readable_when_armed);
 	tcase_add_test(tc, CH_17fefa1e4);
 	tcase_add_test(tc, unmapped_memory_is_dropped);

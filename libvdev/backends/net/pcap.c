@@ -397,11 +397,11 @@ static int open_file(struct pcap *p, const struct vdev_netif_pcap_config *cfg)
 	/* Those make the writer wait, or end it with a signal. */
 	if (S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode))
 		return VIRTQ_EINVAL;
-	/* Where that is no use there is nothing that could be cut off, either. */
-	p->start = lseek(p->fd, 0, SEEK_CUR);
 	rc = write_all(p->fd, &h, sizeof(h));
 	if (rc < 0)
 		return rc;
+	/* Of one that is appended to it is only known now. Where that is no use there is nothing that could be cut off, either. */
+	p->start = lseek(p->fd, 0, SEEK_CUR) - (off_t)sizeof(h);
 	p->status.bytes = sizeof(h);
 	return 0;
 }

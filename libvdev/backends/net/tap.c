@@ -75,11 +75,11 @@ static void tap_info(struct vdev_netif *n, struct vdev_netif_info *out)
 /* The frame as the kernel wants it. Returns the number of pieces. */
 static int gather(struct tap_send *c, const struct vdev_frame *f, uint32_t hdr)
 {
-	if (hdr > 0)
-		net_hdr_put(c->hdr, HDR, &f->offload);
-	/* ECN alone says nothing, but the kernel would drop the frame for it. */
-	if (c->hdr[1] == VDEV_NET_GSO_ECN)
-		c->hdr[1] = VDEV_NET_GSO_NONE;
+	if (hdr > 0) {
+		struct vdev_net_offload o = net_offload_of(f);
+
+		net_hdr_put(c->hdr, HDR, &o);
+	}
 	c->iov[0] = (struct iovec){c->hdr, hdr};
 	if (likely(f->niov <= PIECES)) {
 		memcpy(&c->iov[1], f->iov, f->niov * sizeof(*f->iov));
