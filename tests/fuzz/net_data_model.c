@@ -319,6 +319,10 @@ static int arrive(struct side *s, const struct tx *tx, int certain)
 	struct vdev_frame f = {&iov, 1, tx->len, tx->offload}, out;
 	enum fate fate;
 
+	/* No switch hands on a frame in whose Ethernet header somebody is to put a checksum. */
+	if (rig.sw != NULL && (f.offload.flags & VDEV_NET_NEEDS_CSUM) != 0 &&
+	    f.offload.csum_start < VDEV_NET_ETH)
+		return certain;
 	if (frame_fits(&f, s->takes)) {
 		fate = arrives(s, &f, certain);
 		return fate != STARVED && certain;
