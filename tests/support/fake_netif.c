@@ -67,7 +67,7 @@ static int receive(struct vdev_netif_channel *c, struct vdev_frame *frames, uint
 	memcpy(frames, &f->frames[f->first], n * sizeof(*frames));
 	f->first += n;
 	f->nframes -= n;
-	return (int)n;
+	return n != 0 ? (int)n : f->over;
 }
 
 static int fd(struct vdev_netif_channel *c)
@@ -81,7 +81,7 @@ static int arm(struct vdev_netif_channel *c)
 	struct fake_netif *f = ((struct fake_channel *)c)->f;
 
 	f->armed++;
-	return f->nframes != 0;
+	return f->nframes != 0 || f->over != 0;
 }
 
 static void set_sink(struct vdev_netif *n, const struct vdev_net_sink *sink)

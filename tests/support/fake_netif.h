@@ -26,9 +26,10 @@ struct fake_netif {
 	/* What was sent. */
 	struct fake_sent sent[FAKE_FRAMES];
 	uint32_t nsent, sends;
-	/* What receive yields, from first on. */
+	/* What receive yields, from first on, and what it answers when that is over. */
 	struct vdev_frame frames[FAKE_FRAMES];
 	uint32_t first, nframes;
+	int over;
 	/* What happened. */
 	uint32_t opened, closed, destroyed, armed, pairs, takes, told;
 	struct fake_channel {

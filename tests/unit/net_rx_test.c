@@ -255,6 +255,30 @@ START_TEST(polled)
 }
 END_TEST
 
+/* From a netif that is gone come its last frames, and then nobody waits for it: that would never end. */
+START_TEST(polled_to_the_end)
+{
+	static uint8_t frame[60];
+	struct virtq_iov iov;
+	struct net_fixture f;
+
+	net_init(&f, _i, 1);
+	net_start(&f);
+	net_buffer(&f, 0, 1526, 1);
+	net_run(&f);
+	f.netif.frames[0] = net_frame(&iov, frame, 60);
+	f.netif.nframes = 1;
+	f.netif.over = VIRTQ_EIO;
+	ck_assert_int_eq(vdev_queue_run(f.v, 0, VDEV_RUN_ARM), 1);
+	ck_assert_uint_eq(expect(&f, frame, 60, 1526), 1);
+	f.netif.armed = 0;
+	ck_assert_int_eq(vdev_queue_run(f.v, 0, VDEV_RUN_ARM), 0);
+	ck_assert_uint_eq(f.netif.armed, 0);
+	ck_assert_int_eq(vdev_queue_fd(f.v, 0), -1);
+	net_fini(&f);
+}
+END_TEST
+
 /* What the driver may be told of a frame, and what not. */
 START_TEST(headers)
 {
@@ -386,6 +410,7 @@ void test_suites(SRunner *runner)
 	tcase_add_loop_test(tc, too_few_buffers, 0, 2);
 	tcase_add_loop_test(tc, nobody_there, 0, 2);
 	tcase_add_loop_test(tc, polled, 0, 2);
+	tcase_add_loop_test(tc, polled_to_the_end, 0, 2);
 	tcase_add_loop_test(tc, headers, 0, 2);
 	tcase_add_loop_test(tc, offloads_in_software, 0, 8);
 	suite_add_tcase(suite, tc);

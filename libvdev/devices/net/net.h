@@ -85,6 +85,7 @@ struct net_rxq {
 	uint8_t filters; /* the driver does not want all frames */
 	uint8_t hashes;  /* and is told their hashes */
 	uint8_t starved; /* frames wait for buffers */
+	uint8_t over;    /* there will be no frames from channel any more */
 	uint8_t closed;  /* the last time buffers were asked for, the queue was not being served */
 	uint32_t first, npending;
 	struct vdev_frame

@@ -490,8 +490,10 @@ int net_poll(void *model, struct vdev_queue *q)
 		return 0;
 	if (r->npending == 0) {
 		n = r->n->netif->ops->receive(r->channel, r->pending, VDEV_NET_BURST);
-		if (n <= 0)
+		if (n <= 0) {
+			r->over = n < 0;
 			return 0;
+		}
 		r->first = 0;
 		r->npending = (uint32_t)n;
 	}
@@ -509,6 +511,12 @@ int net_poll(void *model, struct vdev_queue *q)
 	return !r->starved;
 }
 
+/* While there are no buffers it does not matter that there are frames. */
+static int waits_for_frames(const struct net_rxq *r)
+{
+	return r->channel != NULL && !r->starved && !r->over;
+}
+
 int net_arm(void *model, struct vdev_queue *q)
 {
 	struct net_rxq *r = vdev_queue_priv(q);
@@ -516,18 +524,17 @@ int net_arm(void *model, struct vdev_queue *q)
 
 	if (net_role(model, q) == NET_CTRL)
 		return net_ctrl_busy(q);
-	if (net_role(model, q) != NET_RX || r->channel == NULL || r->starved)
+	if (net_role(model, q) != NET_RX || !waits_for_frames(r))
 		return 0;
 	ops = r->n->netif->ops;
 	return ops->arm != NULL ? ops->arm(r->channel) : 0;
 }
 
-/* While there are no buffers it does not matter that there are frames. */
 int net_fd(void *model, struct vdev_queue *q)
 {
 	const struct net_rxq *r = vdev_queue_priv(q);
 
-	if (net_role(model, q) != NET_RX || r->channel == NULL || r->starved)
+	if (net_role(model, q) != NET_RX || !waits_for_frames(r))
 		return -1;
 	return r->n->netif->ops->fd != NULL ? r->n->netif->ops->fd(r->channel) : -1;
 }
