@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Back-ends on the host's network, with each allocation failing in turn: nothing is left behind. */
+/* Back-ends on the host's network, with each allocation or call of the kernel failing in turn: nothing is left behind. */
 #include "check_main.h"
 
 #include <stdlib.h>
@@ -13,6 +13,7 @@
 #include <vdev/netif_xdp.h>
 
 #include "net_ns.h"
+#include "netif_kernel.h"
 
 static struct {
 	int left; /* allocations until one fails; < 0: none does */
@@ -82,8 +83,8 @@ static int new_pcap(struct vdev_netif **out)
 	return rc;
 }
 
+enum { PACKET = 1, XDP = 3 };
 static int (*const make[])(struct vdev_netif **) = {new_tap, new_packet, new_pcap, new_xdp};
-enum { WITHOUT_XDP = 3 };
 
 /* A netif and a channel each way. Returns 0, or what the first failure was. */
 static int life(int kind)
@@ -105,17 +106,22 @@ static int life(int kind)
 	return rc;
 }
 
-START_TEST(no_memory)
+/* A network with an interface. Returns how many descriptors there are. */
+static unsigned begin(int kind)
 {
-	unsigned before;
-	int failures = 0, rc;
-
-	if (_i < WITHOUT_XDP)
+	if (kind < XDP)
 		ns_enter();
 	else
 		ck_assert_int_eq(ns_enter_as_root(), 0);
 	veth_new("a", "b");
-	before = test_descriptors();
+	return test_descriptors();
+}
+
+START_TEST(no_memory)
+{
+	unsigned before = begin(_i);
+	int failures = 0, rc;
+
 	for (int left = 0;; left++) {
 		heap.left = left;
 		rc = life(_i);
@@ -133,6 +139,41 @@ START_TEST(no_memory)
 }
 END_TEST
 
+/* Whoever opens is told just what the kernel said, of any call whose failure matters. */
+static void each_call_refused(int kind)
+{
+	unsigned before = begin(kind), at = 0;
+	long mappings = kernel.mappings;
+	int rc;
+
+	heap.left = -1;
+	do {
+		kernel.calls = 0;
+		kernel.at = ++at;
+		kernel.what = NULL;
+		rc = life(kind);
+		ck_assert_msg(rc == (kernel.what == NULL || kernel.optional ? 0 : -KERNEL_ODD),
+		              "call %u (%s): %d", at, kernel.what, rc);
+		ck_assert_int_eq(heap.out, 0);
+		ck_assert_uint_eq(test_descriptors(), before);
+		ck_assert_msg(kernel.mappings == mappings, "call %u (%s): %ld mappings", at, kernel.what,
+		              kernel.mappings - mappings);
+	} while (kernel.what != NULL);
+	ck_assert_uint_gt(at, 20);
+}
+
+START_TEST(packet_sockets_refused)
+{
+	each_call_refused(PACKET);
+}
+END_TEST
+
+START_TEST(xdp_sockets_refused)
+{
+	each_call_refused(XDP);
+}
+END_TEST
+
 void test_suites(SRunner *runner)
 {
 	Suite *suite = suite_create("netif_memory");
@@ -140,8 +181,10 @@ void test_suites(SRunner *runner)
 
 	test_needs(ns_missing());
 	tcase_set_timeout(tc, 60);
-	tcase_add_loop_test(tc, no_memory, 0,
-	                    xdp_missing() == NULL ? sizeof(make) / sizeof(make[0]) : WITHOUT_XDP);
+	tcase_add_loop_test(tc, no_memory, 0, xdp_missing() == NULL ? XDP + 1 : XDP);
+	tcase_add_test(tc, packet_sockets_refused);
+	if (xdp_missing() == NULL)
+		tcase_add_test(tc, xdp_sockets_refused);
 	suite_add_tcase(suite, tc);
 	srunner_add_suite(runner, suite);
 }

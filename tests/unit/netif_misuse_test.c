@@ -10,6 +10,7 @@
 #include <vdev/netif_pcap.h>
 #include <vdev/netif_simple.h>
 #include <vdev/netif_tap.h>
+#include <vdev/netif_xdp.h>
 
 #include "check_main.h"
 #include "fake_netif.h"
@@ -99,6 +100,7 @@ START_TEST(interfaces)
 	ck_assert_int_eq(vdev_netif_packet_new(&n, ENV, &packet), VIRTQ_EINVAL);
 	ck_assert_int_eq(vdev_netif_packet_refresh(NULL), VIRTQ_EINVAL);
 	ck_assert_int_eq(vdev_netif_packet_refresh(&other.netif), VIRTQ_EINVAL);
+	ck_assert_int_eq(vdev_netif_xdp_refresh(&other.netif), VIRTQ_EINVAL);
 	tap.fds = fds;
 	ck_assert_int_eq(vdev_netif_tap_new(&n, ENV, &tap), VIRTQ_EINVAL);
 	tap.name = NULL;

@@ -220,6 +220,12 @@ START_TEST(odd_offloads)
 }
 END_TEST
 
+START_TEST(bursts)
+{
+	bursts_at_most();
+}
+END_TEST
+
 START_TEST(readable_when_armed)
 {
 	int fd = t.netif->ops->fd(t.rx[0]);
@@ -308,6 +314,7 @@ void test_suites(SRunner *runner)
 	tcase_add_test(tc, device_sends_many_pieces);
 	tcase_add_test(tc, refused_frames_are_dropped);
 	tcase_add_test(tc, odd_offloads);
+	tcase_add_test(tc, bursts);
 	tcase_add_test(tc, readable_when_armed);
 	tcase_add_test(tc, interface_down_up_and_gone);
 	tcase_add_test(tc, several_channels);

@@ -161,6 +161,27 @@ const uint8_t *bytes_of(const struct vdev_frame *f)
 	return bytes;
 }
 
+void bursts_at_most(void)
+{
+	enum { MORE = VDEV_NET_BURST + 8 };
+	struct vdev_frame f[MORE + 1];
+	int got = 0, n;
+
+	for (int i = 0; i < 2 * MORE; i++)
+		host_sends("burst", 5, 7);
+	for (int i = 0; got < 2 * MORE && i < 6000; i++) {
+		memset(f, 0xee, sizeof(f));
+		n = t.netif->ops->receive(t.rx[0], f, MORE);
+		ck_assert_int_ge(n, 0);
+		ck_assert_int_le(n, VDEV_NET_BURST);
+		ck_assert_uint_eq(f[VDEV_NET_BURST].niov, 0xeeeeeeee);
+		got += n;
+		if (n == 0)
+			usleep(10000);
+	}
+	ck_assert_int_eq(got, 2 * MORE);
+}
+
 void send_frames(const struct vdev_frame *f, uint32_t n)
 {
 	ck_assert_uint_eq(t.netif->ops->send(t.tx, f, n), n);
@@ -324,11 +345,13 @@ void flows_by_channels(uint32_t at_least)
 	t.netif->ops->info(t.netif, &info);
 	ck_assert_uint_eq(info.max_pairs, 2);
 	ck_assert_int_eq(t.netif->ops->open(t.netif, 2, VDEV_NET_SEND, &none), VIRTQ_EINVAL);
-	for (uint32_t phase = 0; phase < 3; phase++) {
-		uint32_t pairs = phase == 1 ? 2 : 1, seen[2] = {0};
+	for (uint32_t phase = 0; phase < 4; phase++) {
+		/* More than there are: all of them. */
+		static const uint32_t set[] = {1, 2, 1000, 1};
+		uint32_t pairs = set[phase] > 1 ? 2 : 1, seen[2] = {0};
 		uint8_t where[FLOWS] = {0};
 
-		t.netif->ops->set_pairs(t.netif, pairs);
+		t.netif->ops->set_pairs(t.netif, set[phase]);
 		for (int i = 0; i < EACH * FLOWS; i++)
 			host_sends("x", 1, FIRST_PORT + i % FLOWS);
 		receive_flows(EACH * FLOWS, seen, where);

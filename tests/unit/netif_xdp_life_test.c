@@ -17,7 +17,12 @@
 
 START_TEST(interface_down_up_and_gone)
 {
+	struct vdev_netif_info info;
+
 	down_up_and_gone(2000);
+	/* What we can send is still known. */
+	t.netif->ops->info(t.netif, &info);
+	ck_assert_uint_eq(info.mtu, VDEV_NETIF_XDP_FRAME - VDEV_NET_ETH - 8);
 }
 END_TEST
 

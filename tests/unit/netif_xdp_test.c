@@ -232,9 +232,9 @@ START_TEST(nonsense_is_dropped)
 	uint32_t len = datagram(bytes, t.mac, "good", 4);
 	const struct virtq_iov iov = {bytes, len}, whole = {bytes, sizeof(bytes)};
 	const struct vdev_frame good = {.iov = &iov, .niov = 1, .len = len, .offload = needs_csum};
-	struct vdev_frame f[9];
+	struct vdev_frame f[10];
 
-	for (int i = 0; i < 9; i++)
+	for (int i = 0; i < 10; i++)
 		f[i] = good;
 	f[0].offload.csum_start = 60000;
 	f[2].offload.gso_type = 77;
@@ -248,11 +248,19 @@ START_TEST(nonsense_is_dropped)
 	f[6].offload.flags = 0;
 	/* pieces that end before the frame does */
 	f[7].len = len + 100;
-	send_frames(f, 9);
+	f[9].len = len + 100;
+	f[9].offload.flags = 0;
+	send_frames(f, 10);
 	for (int i = 0; i < 3; i++)
 		expect_at_host("good", 4);
 	ck_assert_uint_eq(counters().sent, 3);
-	ck_assert_uint_eq(counters().send_dropped, 6);
+	ck_assert_uint_eq(counters().send_dropped, 7);
+}
+END_TEST
+
+START_TEST(bursts)
+{
+	bursts_at_most();
 }
 END_TEST
 
@@ -291,6 +299,7 @@ void test_suites(SRunner *runner)
 		tcase_add_test(both, host_to_device);
 		tcase_add_test(both, ring_goes_round);
 		tcase_add_test(both, device_to_host);
+		tcase_add_test(both, bursts);
 		tcase_add_test(both, readable_when_armed);
 	}
 	tcase_add_test(generic, long_frames);

@@ -267,7 +267,8 @@ static int packet_arm(struct vdev_netif_channel *channel)
 	socklen_t len = sizeof(error);
 
 	/* An interface that went down makes the socket readable until the error is fetched. It comes back, if it is there. */
-	if (getsockopt(c->q->fd, SOL_SOCKET, SO_ERROR, &error, &len) == 0 && error != 0)
+	(void)getsockopt(c->q->fd, SOL_SOCKET, SO_ERROR, &error, &len);
+	if (error != 0)
 		c->gone = net_dev_name(&to_packet(channel->netif)->dev, name) < 0;
 	if (c->gone)
 		return 1;

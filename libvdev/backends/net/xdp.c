@@ -230,15 +230,14 @@ static int xdp_fd(struct vdev_netif_channel *channel)
 	return ((struct xdp_receive *)channel)->watch.ep;
 }
 
-/* An error makes the socket readable until it is fetched. Returns whether the interface is gone. */
-static int is_gone(struct xdp *x, const struct xdp_queue *q)
+/* These sockets have one error of their own, which makes them readable until it is fetched: the interface is gone. */
+static int is_gone(const struct xdp_queue *q)
 {
-	char name[VDEV_NETIF_NAME];
 	int error = 0;
 	socklen_t len = sizeof(error);
 
-	return getsockopt(q->fd, SOL_SOCKET, SO_ERROR, &error, &len) == 0 && error != 0 &&
-	       net_dev_name(&x->dev, name) < 0;
+	(void)getsockopt(q->fd, SOL_SOCKET, SO_ERROR, &error, &len);
+	return error != 0;
 }
 
 static int xdp_arm(struct vdev_netif_channel *channel)
@@ -251,7 +250,7 @@ static int xdp_arm(struct vdev_netif_channel *channel)
 	for (uint32_t i = 0; i < mine; i++) {
 		struct xdp_queue *q = &x->queues[c->base.pair + i * step];
 
-		c->gone |= is_gone(x, q);
+		c->gone |= is_gone(q);
 		ready |= (uint32_t)!is_empty(q);
 	}
 	if (c->gone || ready)
