@@ -354,6 +354,33 @@ START_TEST(a_map_without_the_rings_is_refused)
 }
 END_TEST
 
+/* A map whose memory begins at an odd place here has the ring, but nobody can use it: where the queue has come to is known. */
+START_TEST(a_queue_that_a_map_has_broken_tells_its_position)
+{
+	struct virtq_region region = {.gpa = FIXTURE_GPA, .len = FIXTURE_BYTES - 1};
+	struct virtq_state was, is;
+	struct virtq_mem map;
+	struct fixture f;
+
+	start(&f, _i, 1);
+	for (int i = 0; i < 3; i++)
+		fixture_echo(&f, 0);
+	ck_assert_int_eq(vdev_function_quiesce(vdev_function(f.v)), 0);
+	ck_assert_int_eq(vdev_queue_state(f.v, 0, &was), 0);
+	ck_assert_int_eq(vdev_function_resume(vdev_function(f.v)), 0);
+	region.host = f.memory + 1;
+	ck_assert_int_eq(virtq_mem_init(&map, &region, 1), 0);
+	ck_assert_int_eq(vdev_function_set_mem(vdev_function(f.v), &map), 0);
+	ck_assert_int_eq(vdev_queue_broken(f.v, 0), 1);
+	ck_assert_int_eq(vdev_queue_stop(f.v, 0), 0);
+	ck_assert_int_eq(vdev_queue_state(f.v, 0, &is), 0);
+	ck_assert_uint_eq(is.avail, was.avail);
+	ck_assert_uint_eq(is.used, was.used);
+	fixture_fini(&f);
+	virtq_mem_unref(&map);
+}
+END_TEST
+
 START_TEST(invalidate_waits_for_what_is_out)
 {
 	struct fixture f;
@@ -501,6 +528,7 @@ void test_suites(SRunner *runner)
 	tcase_add_loop_test(tc, a_map_of_many_more_regions_is_as_good, 0, LAYOUTS);
 	tcase_add_loop_test(tc, the_old_map_stays_until_nothing_pins_it, 0, LAYOUTS);
 	tcase_add_loop_test(tc, a_map_without_the_rings_is_refused, 0, LAYOUTS);
+	tcase_add_loop_test(tc, a_queue_that_a_map_has_broken_tells_its_position, 0, LAYOUTS);
 	tcase_add_loop_test(tc, invalidate_waits_for_what_is_out, 0, LAYOUTS);
 	tcase_add_loop_test(tc, all_operations_together, 0, 6 * LAYOUTS);
 	tcase_add_test(tc, attaching_is_checked);

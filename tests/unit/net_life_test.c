@@ -198,6 +198,34 @@ START_TEST(settings_change_at_its_start)
 }
 END_TEST
 
+/*
+ * What was given and could not be shown any more leaves nobody to say where a queue has come to; nor does it help that
+ * its memory goes before it is stopped.
+ */
+START_TEST(a_position_that_nobody_knows)
+{
+	struct virtq_seg nowhere = {.addr = 0x1000, .len = 256};
+	struct virtq_iov iov;
+	struct vdev_frame frames[2] = {to_us(&iov), to_us(&iov)};
+	struct virtq_state state;
+	struct net_fixture f;
+
+	net_init(&f, _i, 0);
+	net_start(&f);
+	(void)net_buffer(&f, 0, 256, 1);
+	ck_assert_int_eq(virtq_drv_add(vdev_loopback_drv(f.l, 0), &nowhere, 0, 1, &f), 0);
+	virtq_drv_publish(vdev_loopback_drv(f.l, 0));
+	ck_assert_uint_eq(net_push(&f, frames, 2), 2);
+	ck_assert_int_eq(vdev_queue_broken(f.v, 0), 1);
+	for (unsigned q = 1; q < 3; q++)
+		ck_assert_int_eq(vdev_queue_stop(f.v, q), 0);
+	ck_assert_int_eq(vdev_function_set_mem(vdev_function(f.v), NULL), 0);
+	ck_assert_int_eq(vdev_queue_stop(f.v, 0), 0);
+	ck_assert_int_eq(vdev_queue_state(f.v, 0, &state), VIRTQ_EINVAL);
+	net_fini(&f);
+}
+END_TEST
+
 /* A shorter time is for a notification too that is held back already. */
 START_TEST(held_back_no_longer_than_now_said)
 {
@@ -503,6 +531,7 @@ void test_suites(SRunner *runner)
 	tcase_add_loop_test(tc, starving_and_disabled, 0, 2);
 	tcase_add_loop_test(tc, starving_beside_another, 0, 2);
 	tcase_add_loop_test(tc, settings_change_at_its_start, 0, 2);
+	tcase_add_loop_test(tc, a_position_that_nobody_knows, 0, 2);
 	tcase_add_loop_test(tc, held_back_no_longer_than_now_said, 0, 2);
 	tcase_add_loop_test(tc, coalesces_from_its_start, 0, 2);
 	tcase_add_test(tc, links_that_go_up_and_down_at_once);

@@ -117,6 +117,7 @@ struct vdev_queue {
 	uint8_t supply;  /* chains are taken by the model, see vdev_queue_supply() */
 	uint8_t plain;   /* see vdev_queue_buffers() */
 	uint8_t has_state;
+	uint8_t lost;  /* the ring has gone before the queue was stopped, and its position with it */
 	uint32_t sync; /* posts whose end the call itself reports */
 	uint32_t index;
 	struct counters n;

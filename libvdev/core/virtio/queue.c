@@ -247,7 +247,7 @@ void queue_end(struct vdev_queue *q, uint32_t why)
 {
 	int alive = !(why & (POST_STOP | POST_CANCELS));
 	/* Before it is read, the region may know of another position than the setup. */
-	int known = q->setup.inflight == NULL;
+	int known = q->setup.inflight == NULL && !q->lost;
 
 	q->state = q->setup.state;
 	if (q->live) {
@@ -264,8 +264,13 @@ void queue_end(struct vdev_queue *q, uint32_t why)
 	drop_start_mem(q);
 	free_memory(q);
 	q->todo &= ~(uint32_t)(POST_START | POST_KILL | POST_UNMAP | POST_REMAP);
-	if (alive)
+	if (alive) {
+		/* For the stop that follows: there will be no ring to ask. */
+		q->setup.state = q->state;
+		q->lost = !known;
 		return;
+	}
+	q->lost = 0;
 	q->has_state = known && !(why & POST_CANCELS);
 	if (why & POST_CANCELS) {
 		/* A reset of the device may come of a lost connection: who keeps the regions knows what is over. */
