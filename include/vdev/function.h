@@ -39,7 +39,8 @@ enum vdev_op {
 struct vdev_attachment {
 	size_t size; /**< sizeof(struct vdev_attachment) */
 	/**
-	 * Interrupt @p n: for virtio, used buffer notification of queue n. On the queue's owner thread.
+	 * Interrupt @p n: for virtio, used buffer notification of queue n. On the queue's owner thread; for a receive queue
+	 * of a network device on that of whoever delivers to it, one at a time.
 	 */
 	void (*interrupt)(void *ctx, unsigned n);
 	/** Configuration change notification. On any thread. */
@@ -50,7 +51,7 @@ struct vdev_attachment {
 	 * it, signal, return.
 	 */
 	void (*done)(void *ctx, int op, unsigned queue, int result);
-	/** A queue broke. On its owner thread. NEEDS_RESET is set already. */
+	/** A queue broke. On the thread that serves it, as interrupt. NEEDS_RESET is set already. */
 	void (*broken)(void *ctx, unsigned queue, const struct virtq_fault *fault);
 	void *ctx;
 };

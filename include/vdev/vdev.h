@@ -137,7 +137,7 @@ VIRTQ_MUST_CHECK int vdev_queue_state(const struct vdev *v, unsigned q, struct v
 VIRTQ_MUST_CHECK int vdev_invalidate(struct vdev *v, uint64_t iova, uint64_t len);
 /**
  * Who translates addresses, with ACCESS_PLATFORM. Before queues are started; NULL: nobody. Called
- * on owner threads.
+ * on owner threads, and for receive queues of network devices by whoever delivers to them.
  */
 VIRTQ_MUST_CHECK int vdev_set_xlat(struct vdev *v, const struct virtq_xlat_ops *ops);
 

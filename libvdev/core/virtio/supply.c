@@ -101,7 +101,7 @@ void vdev_queue_put_back(struct vdev_queue *q, const struct virtq_chain *chains,
 {
 	if (n == 0 || virtq_dev_unpop(&q->vq, chains, n) == 0)
 		return;
-	/* A queue that broke meanwhile takes nothing back: these are over. */
+	/* The model is mistaken: those that are out are over. */
 	for (uint32_t i = 0; i < n; i++)
 		if (virtq_dev_release(&q->vq, &chains[i], 1) < 0)
 			core_log(q->v, VDEV_LOG_ERROR, VIRTQ_EINVAL, (int)q->index, chains[i].id, 0,
