@@ -101,12 +101,11 @@ step_serve()
 	httpd -p 80 -h /www || fail "httpd"
 }
 
-# fetch URL: to standard output; the other one's server may not be there yet, or the daemon between
-# is just gone
+# fetch URL FILE: the other one's server may not be there yet, or the daemon between is just gone
 fetch()
 {
 	waited=0
-	until wget -q -O - "$1" 2>/tmp/wget; do
+	until wget -q -O "$2" "$1" 2>/tmp/wget; do
 		waited=$((waited + 1))
 		[ $waited -lt 60 ] || { cat /tmp/wget; return 1; }
 		sleep 0.5
@@ -117,7 +116,9 @@ fetch_from()	# ADDRESS MIB
 {
 	say "fetching from=$1 mib=$2"
 	t0=$(uptime_cs)
-	sum=$(fetch "http://$1/$2" | sha256sum)
+	# (by way of a file, for a pipe takes longer than all the rest)
+	sum=$(fetch "http://$1/$2" /tmp/fetched && sha256sum < /tmp/fetched)
+	rm -f /tmp/fetched
 	say "fetch from=$1 mib=$2 sha256=${sum%% *} cs=$(($(uptime_cs) - t0))"
 }
 
@@ -135,7 +136,7 @@ step_fetch6()
 # step_over: tell the other one, and go on when it has told too
 step_over()
 {
-	fetch "http://10.9.$net_k.$net_peer/cgi-bin/over" > /tmp/bye || fail "the other one is gone"
+	fetch "http://10.9.$net_k.$net_peer/cgi-bin/over" /tmp/bye || fail "the other one is gone"
 	waited=0
 	until [ -e /tmp/over ]; do
 		waited=$((waited + 1))
