@@ -83,8 +83,9 @@ run_programs() {
 		result "$label: building the tests" fail
 		return
 	fi
+	# Many wait for the kernel or for their threads more than they work.
 	for p in "${programs[@]}"; do rm -f "$build/$p.trs" "$build/$p.tap" "$build/$p.clauses"; done
-	make -C "$build" -j"$jobs" -k check-TESTS TESTS="${programs[*]}" 2>&1 </dev/null |
+	make -C "$build" -j$((2 * jobs)) -k check-TESTS TESTS="${programs[*]}" 2>&1 </dev/null |
 		grep -E '^(PASS|FAIL|ERROR|SKIP|XPASS)' || true
 	for p in "${programs[@]}"; do
 		status=1
