@@ -305,10 +305,16 @@ step_boot_server()
 	done
 }
 
-# step_wait:SECONDS
-step_wait()
+# step_link_lost: until the device says that its link is down
+step_link_lost()
 {
-	sleep "$1"
+	waited=0
+	while [ "$(cat "/sys/class/net/eth$net_k/carrier")" = 1 ]; do
+		waited=$((waited + 1))
+		[ $waited -lt 600 ] || fail "the link is still there"
+		sleep 0.1
+	done
+	say "link lost"
 }
 
 net_main()
