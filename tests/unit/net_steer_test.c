@@ -197,6 +197,42 @@ START_TEST(queues_that_are_reset)
 }
 END_TEST
 
+static void woken(void *ctx)
+{
+	(void)ctx;
+}
+
+/* A queue whose owner has not begun it yet gets no frames; they go where somebody is. */
+START_TEST(queues_that_are_not_begun)
+{
+	const struct vdev_owner owner = {.wake = woken};
+	struct vdev_net_counters n;
+	struct net_fixture f;
+
+	ctrl_init(&f, _i, 2);
+	ck_assert_int_eq(vdev_net_new(&f.v, &f.env, &f.netif.netif, &f.net_cfg), 0);
+	ck_assert_int_eq(vdev_queue_set_owner(f.v, 2, &owner), 0);
+	ck_assert_int_eq(vdev_loopback_new(&f.l, &f.env, f.v, &f.cfg), 0);
+	ck_assert_int_eq(vdev_loopback_start(f.l), 0);
+	f.at = 1 << 19; /* rings and commands lie before */
+	for (unsigned i = 0; i < 8; i++)
+		(void)net_buffer(&f, i % 2, 256, 1);
+	ck_assert_int_eq(ctrl_value(&f, MQ, 0, 2, 2), CTRL_OK);
+	sends(&f, 1, 7); /* which is where its answers belong */
+	ck_assert_int_eq(arrives_tcp(&f, 7, NULL), 0);
+	while (vdev_queue_run(f.v, 2, VDEV_RUN_ARM))
+		;
+	ck_assert_int_eq(arrives_tcp(&f, 7, NULL), 1);
+	vdev_net_counters(f.v, &n);
+	ck_assert_uint_eq(n.not_ready, 0);
+	if (vdev_set_status(f.v, 0) == VIRTQ_EAGAIN)
+		while (vdev_queue_run(f.v, 2, VDEV_RUN_ARM))
+			;
+	ck_assert_int_eq(vdev_queue_set_owner(f.v, 2, NULL), 0);
+	net_fini(&f);
+}
+END_TEST
+
 /* Toeplitz, bit by bit. */
 static uint32_t toeplitz(const uint8_t *key, const uint8_t *in, size_t len)
 {
@@ -475,6 +511,7 @@ void test_suites(SRunner *runner)
 	tcase_set_timeout(tc, 120);
 	tcase_add_loop_test(tc, flows_come_back_where_they_go_out, 0, 2);
 	tcase_add_loop_test(tc, mixed_bursts, 0, 4);
+	tcase_add_loop_test(tc, queues_that_are_not_begun, 0, 2);
 	tcase_add_loop_test(tc, queues_that_are_reset, 0, 2);
 	tcase_add_loop_test(tc, table_of_the_driver, 0, 2);
 	tcase_add_loop_test(tc, hashes_alone, 0, 2);
