@@ -108,6 +108,7 @@ START_TEST(no_more_than_the_queue_has)
 	struct rig r;
 
 	rig_init(&r, _i, 1);
+	r.now = 5; /* the time would wrap round */
 	coalesce(&r, 1, 1000000, UINT64_MAX);
 	serve(&r, SIZE - 1);
 	ck_assert_uint_eq(r.interrupts[1], 0);
@@ -135,8 +136,15 @@ START_TEST(new_settings)
 	coalesce(&r, 1, 5, 0);
 	ck_assert_uint_eq(r.interrupts[1], 2);
 	ck_assert_uint_eq(vdev_queue_deadline(r.v, 1), UINT64_MAX);
+	coalesce(&r, 1, 0, 0); /* nothing is held back */
+	ck_assert_uint_eq(r.interrupts[1], 2);
 	ck_assert_uint_eq(take(&r, 1), 1);
 	serve(&r, 1);
+	ck_assert_uint_eq(r.interrupts[1], 3);
+	/* those before it was turned on don't count */
+	ck_assert_uint_eq(take(&r, 1), 1);
+	coalesce(&r, 1, 3, NS);
+	serve(&r, 2);
 	ck_assert_uint_eq(r.interrupts[1], 3);
 	rig_fini(&r);
 }
@@ -286,11 +294,18 @@ START_TEST(the_owner_is_told)
 
 	rig_init(&r, _i, 1);
 	own(&r);
+	r.woken = 0;
+	ck_assert_int_eq(vdev_queue_coalesce(r.q[0], 4, NS), 0);
+	ck_assert_uint_eq(r.woken, 0); /* the queue is not started */
 	restart(&r);
 	ck_assert_int_eq(vdev_queue_coalesce(r.q[0], 5, NS), 0);
 	add(&r, 0);
 	ck_assert_int_eq(give_one(&r), 0); /* what was asked for comes first */
 	run(&r, 0, VDEV_RUN_ARM);
+	r.woken = 0;
+	ck_assert_int_eq(vdev_queue_enter(r.q[0]), 1);
+	vdev_queue_leave(r.q[0]);
+	ck_assert_uint_eq(r.woken, 0); /* nothing is held back */
 	for (int i = 0; i < 5; i++)
 		add(&r, 0);
 	r.woken = 0;
