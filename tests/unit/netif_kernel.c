@@ -19,6 +19,7 @@
 
 struct kernel kernel;
 static int xdp_sockets; /* since the calls are counted */
+static int bound_again; /* the next bind() tries once more what was busy, who knows how often */
 
 static int refuses(const char *what, int optional)
 {
@@ -39,6 +40,7 @@ int __wrap_socket(int domain, int type, int protocol)
 	if (refuses("socket", 0))
 		return -1;
 	xdp_sockets += domain == AF_XDP;
+	bound_again = 0;
 	return __real_socket(domain, type, protocol);
 }
 
@@ -46,7 +48,13 @@ int __real_bind(int fd, const struct sockaddr *a, socklen_t len);
 int __wrap_bind(int fd, const struct sockaddr *a, socklen_t len);
 int __wrap_bind(int fd, const struct sockaddr *a, socklen_t len)
 {
-	return refuses("bind", 0) ? -1 : __real_bind(fd, a, len);
+	int rc;
+
+	if (!bound_again && refuses("bind", 0))
+		return -1;
+	rc = __real_bind(fd, a, len);
+	bound_again = rc < 0 && errno == EBUSY;
+	return rc;
 }
 
 static int is_unknown(int level, int name, const void *value)

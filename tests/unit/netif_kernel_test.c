@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Packet and XDP sockets on a kernel that is not as it should be: what it says in a ring, what it does not know, and what it puts off. */
 #include <linux/if_packet.h>
+#include <linux/virtio_net.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -48,27 +49,35 @@ START_TEST(nonsense_in_the_ring)
 	     .tp_len = VDEV_NET_MAX_FRAME - 3,
 	     .tp_snaplen = VDEV_NET_MAX_FRAME - 3,
 	     .tp_mac = MAC},
-		/* nothing is wrong with these */
+		/* nothing is wrong with these, the second of which has the header below */
 		{.tp_status = TP_STATUS_VLAN_VALID,
 	     .tp_len = VDEV_NET_MAX_FRAME - 4,
 	     .tp_snaplen = VDEV_NET_MAX_FRAME - 4,
 	     .tp_mac = MAC},
+		{.tp_status = TP_STATUS_VLAN_VALID, .tp_len = LEN, .tp_snaplen = LEN, .tp_mac = MAC},
 		{.tp_len = LEN, .tp_snaplen = LEN, .tp_mac = MAC},
 	};
-	enum { SAID = sizeof(said) / sizeof(said[0]), GOOD = 2 };
+	const struct virtio_net_hdr undone = {
+		.flags = VDEV_NET_NEEDS_CSUM, .hdr_len = DATA, .csum_start = UDP, .csum_offset = 6};
+	enum { SAID = sizeof(said) / sizeof(said[0]), GOOD = 3 };
 	struct vdev_frame f[VDEV_NET_BURST];
 
 	for (size_t i = 0; i < SAID; i++) {
 		struct tpacket2_hdr *h = (void *)((uint8_t *)kernel.shared + i * SLOT);
 
 		*h = said[i];
+		if (i == SAID - 2)
+			memcpy((uint8_t *)h + MAC - sizeof(undone), &undone, sizeof(undone));
 		__atomic_store_n(&h->tp_status, said[i].tp_status | TP_STATUS_USER, __ATOMIC_RELEASE);
 	}
 	ck_assert_int_eq(t.netif->ops->receive(t.rx[0], f, VDEV_NET_BURST), GOOD);
 	ck_assert_uint_eq(f[0].len, VDEV_NET_MAX_FRAME);
 	ck_assert_uint_eq(f[0].niov, 3);
 	ck_assert_uint_eq(f[0].offload.hdr_len, 0);
-	ck_assert_uint_eq(f[1].len, LEN);
+	ck_assert_uint_eq(f[1].len, LEN + 4);
+	ck_assert_uint_eq(f[1].offload.hdr_len, DATA + 4);
+	ck_assert_uint_eq(f[1].offload.csum_start, UDP + 4);
+	ck_assert_uint_eq(f[2].len, LEN);
 	ck_assert_uint_eq(counters().receive_dropped, SAID - GOOD);
 }
 END_TEST

@@ -161,6 +161,24 @@ const uint8_t *bytes_of(const struct vdev_frame *f)
 	return bytes;
 }
 
+void round_the_ring(uint32_t frames)
+{
+	struct vdev_frame f[VDEV_NET_BURST];
+	uint32_t next = 0, sent = 0;
+
+	while (next < frames) {
+		for (int i = 0; i < 50; i++, sent++)
+			host_sends(&sent, sizeof(sent), 7);
+		while (next < sent) {
+			uint32_t n = receive(f, VDEV_NET_BURST);
+
+			for (uint32_t i = 0; i < n; i++, next++)
+				ck_assert_mem_eq(bytes_of(&f[i]) + DATA, &next, sizeof(next));
+		}
+	}
+	ck_assert_uint_eq(counters().receive_dropped, 0);
+}
+
 void bursts_at_most(void)
 {
 	enum { MORE = VDEV_NET_BURST + 8 };

@@ -64,6 +64,8 @@ void refresh_until(int link, uint32_t mtu);
 
 /* More than a burst goes to the host. */
 void many_to_host(void);
+/* Round and round the ring, in bursts, whose frames stay until the next call. */
+void round_the_ring(uint32_t frames);
 /* However many are asked for, no more than a burst is received at once. */
 void bursts_at_most(void);
 /* The interface goes down, comes up, and is deleted. tries: frames sent while it is down, all of which are lost. */
