@@ -160,7 +160,8 @@ case_end()
 	local pid
 
 	for pid in "${it_pids[@]}"; do
-		kill -KILL "$pid" 2>/dev/null && wait "$pid" 2>/dev/null
+		# user-mode Linux leads a group: its processes outlive it
+		kill -KILL -- "-$pid" 2>/dev/null || kill -KILL "$pid" 2>/dev/null && wait "$pid" 2>/dev/null
 	done
 	[ -e "$case_dir/passed" ] || tail -n 15 "$case_dir"/*.out "$case_dir"/*.err 2>/dev/null
 	[ -n "${VDEV_KEEP:-}" ] || rm -f "$case_dir"/*.img
