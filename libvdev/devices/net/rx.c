@@ -409,10 +409,8 @@ static uint32_t fill_buffers(struct net_rxq *r, const struct vdev_frame *frames,
 
 	if (likely(r->hdr == NET_HDR_PLAIN))
 		n = fill_run(r, b, frames, got, written, &sum.read_bytes, NET_HDR_PLAIN, 0);
-	else if (!r->hashes)
-		n = fill_run(r, b, frames, got, written, &sum.read_bytes, r->hdr, 0);
 	else
-		n = fill_run(r, b, frames, got, written, &sum.read_bytes, r->hdr, 1);
+		n = fill_run(r, b, frames, got, written, &sum.read_bytes, r->hdr, r->hashes);
 	if (unlikely(n < got))
 		vdev_queue_put_back_buffers(r->q, &b[n], got - n);
 	if (likely(n != 0))
