@@ -198,6 +198,12 @@ VIRTQ_MUST_CHECK int vdev_queue_coalesce(struct vdev_queue *q, uint32_t max_pack
                                          uint64_t max_ns);
 /** 1 unless the queue was disabled (vdev_queue_enable()). Any thread; may change at any time. */
 int vdev_queue_enabled(const struct vdev_queue *q);
+/**
+ * 1: new work may be begun: the driver is ready, the device neither quiesced nor suspended, the queue enabled. A model that
+ * does something by itself in poll asks this first; requests are only given to it when it is so. Any thread; may change at
+ * any time, and the owner is woken when it becomes 1.
+ */
+int vdev_queue_open(const struct vdev_queue *q);
 /** In queue_start: readable chains of one descriptor are for vdev_model_ops.process_buffers. */
 void vdev_queue_buffers(struct vdev_queue *q);
 /** Chains of the queue that are out. Owner thread. */

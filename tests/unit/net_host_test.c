@@ -124,6 +124,21 @@ START_TEST(told_to_announce)
 	net_run(&f);
 	ck_assert_uint_eq(f.netif.nsent, 1);
 	ck_assert_mem_eq(f.netif.sent[0].bytes + 6, mac, 6);
+	/* Elsewhere the driver may still be at work: nothing is said before this device goes on. */
+	ck_assert_int_eq(vdev_function_quiesce(vdev_function(f.v)), 0);
+	ck_assert_int_eq(vdev_notice(f.v, VDEV_NOTICE_ANNOUNCE, mac), 0);
+	net_run(&f);
+	ck_assert_uint_eq(f.netif.nsent, 1);
+	ck_assert_int_eq(vdev_function_resume(vdev_function(f.v)), 0);
+	net_run(&f);
+	ck_assert_uint_eq(f.netif.nsent, 2);
+	ck_assert_int_eq(vdev_queue_enable(f.v, 1, 0), 0);
+	ck_assert_int_eq(vdev_notice(f.v, VDEV_NOTICE_ANNOUNCE, mac), 0);
+	net_run(&f);
+	ck_assert_uint_eq(f.netif.nsent, 2);
+	ck_assert_int_eq(vdev_queue_enable(f.v, 1, 1), 0);
+	net_run(&f);
+	ck_assert_uint_eq(f.netif.nsent, 3);
 	net_fini(&f);
 }
 END_TEST

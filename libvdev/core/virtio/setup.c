@@ -126,6 +126,11 @@ int vdev_queue_enabled(const struct vdev_queue *q)
 	return load_acquire(&q->enabled) == QUEUE_ENABLED;
 }
 
+int vdev_queue_open(const struct vdev_queue *q)
+{
+	return load_acquire(&q->v->open) && vdev_queue_enabled(q);
+}
+
 int vdev_queue_state(const struct vdev *v, unsigned index, struct virtq_state *out)
 {
 	const struct vdev_queue *q;

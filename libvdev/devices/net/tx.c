@@ -330,7 +330,8 @@ int net_tx_poll(struct vdev_queue *q)
 	struct virtq_iov iov = {.base = frame, .len = sizeof(frame)};
 	struct vdev_frame f = {.iov = &iov, .niov = 1, .len = sizeof(frame)};
 
-	if (likely(!__atomic_load_n(&n->rarp_wanted, __ATOMIC_RELAXED)) || vdev_queue_index(q) != 1)
+	if (likely(!__atomic_load_n(&n->rarp_wanted, __ATOMIC_RELAXED)) || vdev_queue_index(q) != 1 ||
+	    !vdev_queue_open(q))
 		return 0;
 	net_lock(n);
 	net_rarp(frame, n->rarp);
