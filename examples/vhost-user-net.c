@@ -155,6 +155,7 @@ static void print_device(struct vdev *v)
 	print_number("sent_bytes", c.sent_bytes);
 	print_number("malformed", c.malformed);
 	print_number("discarded", c.discarded);
+	print_number("lost", c.lost);
 }
 
 static void print_netif(struct vdev_netif *n)

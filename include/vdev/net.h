@@ -101,7 +101,8 @@ struct vdev_net_counters {
 	uint64_t malformed; /**< dropped: the driver's header or frame made no sense */
 	uint64_t unfit;     /**< dropped: not what the driver takes, and it could not be made so */
 	uint64_t discarded; /**< dropped: sent on a queue that is disabled */
-	uint64_t reserved[2];
+	uint64_t lost; /**< dropped: the netif took no more, and there is no vdev_env.now to wait by */
+	uint64_t reserved;
 };
 /** Read them. Any thread. */
 void vdev_net_counters(struct vdev *v, struct vdev_net_counters *out);

@@ -462,6 +462,32 @@ START_TEST(statistics_of_frames_that_wait)
 }
 END_TEST
 
+/* All that did not go out is a drop: makes no sense, the netif takes nothing and there is no clock, queue disabled. */
+START_TEST(statistics_of_what_is_dropped)
+{
+	uint8_t bytes[100] = {2, 0, 0, 0, 0, 1}, data[16], r[128], hdr[12] = {0};
+	struct net_fixture f;
+	uint32_t got;
+
+	ctrl_init(&f, _i & 1, 1);
+	f.env.now = NULL;
+	net_start(&f);
+	f.netif.take = 0;
+	for (uint32_t len = 13; len <= 15; len++)
+		net_send(&f, 0, hdr, bytes, len, _i & 2 ? (uint32_t[]){12, 0} : NULL);
+	vdev_loopback_kick(f.l, 1);
+	ck_assert_int_eq(vdev_queue_enable(f.v, 1, 0), 0);
+	net_send(&f, 0, hdr, bytes, 60, NULL);
+	vdev_loopback_kick(f.l, 1);
+	query(data, 1, 0x10000);
+	ck_assert_int_eq(ctrl_command(&f, STATS, 1, data, 16, r, 128, &got), CTRL_OK);
+	ck_assert_uint_eq(le64(r + 16), 0);
+	ck_assert_uint_eq(le64(r + 40), 4);
+	ck_assert_uint_eq(le64(r + 48), 1);
+	net_fini(&f);
+}
+END_TEST
+
 /* What the configuration space says of all this. */
 START_TEST(what_is_offered)
 {
@@ -511,6 +537,7 @@ void test_suites(SRunner *runner)
 	tcase_add_loop_test(tc, announcing, 0, 2);
 	tcase_add_loop_test(tc, statistics, 0, 2);
 	tcase_add_loop_test(tc, statistics_of_frames_that_wait, 0, 4);
+	tcase_add_loop_test(tc, statistics_of_what_is_dropped, 0, 4);
 	tcase_add_test(tc, what_is_offered);
 	suite_add_tcase(suite, tc);
 	srunner_add_suite(runner, suite);

@@ -150,6 +150,7 @@ START_TEST(not_taken_without_a_clock)
 	ck_assert_uint_eq(n.malformed, 1);
 	ck_assert_uint_eq(n.sent, 2);
 	ck_assert_uint_eq(n.sent_bytes, 128);
+	ck_assert_uint_eq(n.lost, 2);
 	net_fini(&f);
 }
 END_TEST

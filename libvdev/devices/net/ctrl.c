@@ -187,7 +187,7 @@ static uint32_t tx_values(const struct net_device *n, unsigned kind, unsigned in
 		v[2] = net_counted(&c->bytes);
 		v[3] = core.interrupts;
 		v[5] = net_counted(&c->malformed);
-		v[4] = v[5] + net_counted(&c->discarded);
+		v[4] = v[5] + net_counted(&c->discarded) + net_counted(&c->lost);
 		return 6;
 	case NET_STAT_TX_CSUM:
 		v[1] = net_counted(&c->needs_csum);

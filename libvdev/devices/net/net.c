@@ -317,5 +317,6 @@ void vdev_net_counters(struct vdev *v, struct vdev_net_counters *out)
 		out->sent_bytes += net_counted(&t->bytes);
 		out->malformed += net_counted(&t->malformed);
 		out->discarded += net_counted(&t->discarded);
+		out->lost += net_counted(&t->lost);
 	}
 }

@@ -62,7 +62,7 @@ struct net_rx_count {
 
 struct net_tx_count {
 	uint64_t frames, bytes;
-	uint64_t malformed, discarded;
+	uint64_t malformed, discarded, lost;
 	uint64_t needs_csum, gso, gso_bytes;
 };
 

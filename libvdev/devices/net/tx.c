@@ -168,21 +168,23 @@ static uint32_t send_chains(struct net_txq *t, const struct virtq_chain *chains,
 	return taken;
 }
 
-static int waits(struct net_txq *t)
+/* The netif left n frames. Without a clock nobody would come back to them: then they are lost, as frames may be. */
+static __attribute__((noinline, cold)) int waits(struct net_txq *t, uint32_t n)
 {
 	const struct vdev_env *env = &t->n->env;
 
-	if (env->now == NULL)
+	if (env->now == NULL) {
+		net_count(&t->count->lost, n);
 		return 0;
+	}
 	t->deadline = env->now(env->ctx) + NET_RETRY_NS;
 	return 1;
 }
 
-/* The netif does not take it all. Without a clock nobody would come back to it: then it is lost, as frames may be. */
 static __attribute__((noinline, cold)) uint32_t later(struct net_txq *t,
                                                       const struct virtq_chain *chains, uint32_t n)
 {
-	if (waits(t))
+	if (waits(t, n))
 		return 0;
 	use(t->q, chains, n, 0);
 	return n;
@@ -245,7 +247,7 @@ uint32_t net_process_buffers(void *model, struct vdev_queue *q, const struct vir
 			if (unlikely(taken < run)) {
 				for (uint32_t i = taken; i < run; i++)
 					bytes -= t->frames[i].len;
-				if (waits(t))
+				if (waits(t, run - taken))
 					break;
 				done += run - taken;
 			}
