@@ -53,15 +53,21 @@ START_TEST(a_full_port_gives_its_oldest)
 }
 END_TEST
 
+/* Each port but the last shows one address: the bucket is full. */
+static void begin_full(void)
+{
+	begin(&tiny, WAYS + 1);
+	for (unsigned i = 0; i < WAYS; i++)
+		show(i, 1 + i);
+}
+
 /* A static address takes a place that is empty, wherever in the bucket it is. */
 START_TEST(a_static_address_pushes_out_nobody)
 {
 	uint8_t mac[VDEV_NET_MAC];
 	unsigned kept = (unsigned)_i;
 
-	begin(&tiny, WAYS + 1);
-	for (unsigned i = 0; i < WAYS; i++)
-		show(i, 1 + i);
+	begin_full();
 	for (unsigned i = 0; i < WAYS; i++)
 		if (i != kept)
 			ck_assert_int_eq(vdev_switch_flush(rig.sw, rig.port[i]), 0);
@@ -83,9 +89,7 @@ START_TEST(a_static_address_pushes_out_the_oldest)
 	uint8_t mac[VDEV_NET_MAC];
 	unsigned oldest = (unsigned)_i;
 
-	begin(&tiny, WAYS + 1);
-	for (unsigned i = 0; i < WAYS; i++)
-		show(i, 1 + i);
+	begin_full();
 	for (unsigned i = 0; i < WAYS; i++)
 		if (i != oldest)
 			show(i, 1 + i);
