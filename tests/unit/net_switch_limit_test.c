@@ -34,6 +34,7 @@ START_TEST(mtu_of_both_sides)
 	                                            .gso_type = VDEV_NET_GSO_TCPV4,
 	                                            .gso_size = 960,
 	                                            .csum_start = 34};
+	t.bytes[34 + 12] = 5 << 4;
 	rig_clear(&rig);
 	test_frame_send(rig.channel[1], &t);
 	ck_assert_uint_eq(rig.sink[0]->n, 1);
@@ -43,6 +44,46 @@ START_TEST(mtu_of_both_sides)
 	t.frame.offload.gso_type = VDEV_NET_GSO_UDP_L4;
 	test_frame_send(rig.channel[1], &t);
 	ck_assert_uint_eq(rig.sink[0]->n, 2);
+	test_frame_free(&t);
+	rig_end(&rig);
+}
+END_TEST
+
+/* Options, extension headers and what is around a tunnelled packet are in each segment. */
+START_TEST(mtu_and_long_headers)
+{
+	static const struct {
+		uint8_t gso_type;
+		uint16_t csum_start; /* in a frame with a tag */
+		uint32_t headers;
+	} all[] = {
+		{VDEV_NET_GSO_TCPV4, 18 + 20, 20 + 32},
+		{VDEV_NET_GSO_TCPV4 | VDEV_NET_GSO_ECN, 18 + 60, 60 + 32},
+		{VDEV_NET_GSO_TCPV6, 18 + 48, 48 + 32},
+		{VDEV_NET_GSO_TCPV6 | VDEV_NET_GSO_TUNNEL_V4, 18 + 28 + 8 + 14 + 40, 90 + 32},
+		{VDEV_NET_GSO_UDP, 18 + 24, 24},
+		{VDEV_NET_GSO_UDP_L4, 18 + 24, 24 + 8},
+		{VDEV_NET_GSO_TCPV4, 17, 40}, /* makes no sense: as many as there are at least */
+	};
+	const struct vdev_switch_port_config small = {.mtu = 1000};
+	static struct test_frame t;
+	uint8_t *length;
+
+	rig_begin(&rig, NULL);
+	rig_port(&rig, &small);
+	rig_port(&rig, NULL);
+	test_frame_plain(&t, ~0u, 1, 5, 20000);
+	t.frame.offload = (struct vdev_net_offload){.flags = VDEV_NET_NEEDS_CSUM,
+	                                            .gso_type = all[_i].gso_type,
+	                                            .csum_start = all[_i].csum_start};
+	length = t.bytes + all[_i].csum_start + 12;
+	*length = 8 << 4 | 15;
+	for (int more = 0; more < 2; more++) {
+		t.frame.offload.gso_size = (uint16_t)(1000 - all[_i].headers + (uint32_t)more);
+		rig_clear(&rig);
+		test_frame_send(rig.channel[1], &t);
+		ck_assert_uint_eq(rig.sink[0]->n, !more);
+	}
 	test_frame_free(&t);
 	rig_end(&rig);
 }
@@ -158,6 +199,7 @@ void test_suites(SRunner *runner)
 
 	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, mtu_of_both_sides);
+	tcase_add_loop_test(tc, mtu_and_long_headers, 0, 7);
 	tcase_add_test(tc, limits_of_frames_and_bytes);
 	tcase_add_test(tc, long_frames_pass_a_small_bucket_and_owe);
 	tcase_add_test(tc, very_high_limits_are_none);

@@ -17,9 +17,31 @@ static uint32_t least_headers(unsigned gso)
 	}
 }
 
-int beyond_mtu_gso(const struct vdev_net_offload *o, uint32_t mtu)
+/* Headers of f's segments by what is said of it, in front of what is divided; 0: nothing is. */
+static uint32_t said_headers(const struct vdev_frame *f, uint32_t payload)
 {
-	return o->gso_size + least_headers(o->gso_type) > mtu;
+	const struct vdev_net_offload *o = &f->offload;
+	uint32_t ip = o->csum_start - (f->len - payload);
+	uint8_t length;
+
+	if ((o->flags & VDEV_NET_NEEDS_CSUM) == 0 || o->csum_start < f->len - payload)
+		return 0;
+	switch (o->gso_type & ~(unsigned)(VDEV_NET_GSO_ECN | VDEV_NET_GSO_TUNNEL)) {
+	case VDEV_NET_GSO_TCPV4:
+	case VDEV_NET_GSO_TCPV6:
+		return frame_read(f, o->csum_start + 12u, &length, 1) == 1 ? ip + (length >> 4) * 4u : 0;
+	case VDEV_NET_GSO_UDP:
+		return ip;
+	default:
+		return ip + 8;
+	}
+}
+
+int beyond_mtu_gso(const struct vdev_frame *f, uint32_t payload, uint32_t mtu)
+{
+	uint32_t least = least_headers(f->offload.gso_type), said = said_headers(f, payload);
+
+	return f->offload.gso_size + (said > least ? said : least) > mtu;
 }
 
 int rate_take(const struct rate *r, struct bucket *frames, struct bucket *bytes, uint64_t now,
@@ -243,7 +265,7 @@ void decide(struct channel *c, const struct port_conf *conf, const struct vdev_f
 	if (before != NULL && !conf->limits_in && like_before(f, n, v, before)) {
 		if (unlikely(sum_goes_into(&f->offload, UNTAGGED)))
 			drop(v, COUNTER(in_bad));
-		else if (unlikely(beyond_mtu(&f->offload, v->payload, conf->mtu)))
+		else if (unlikely(beyond_mtu(f, v->payload, conf->mtu)))
 			drop(v, COUNTER(in_oversized));
 		return;
 	}
@@ -270,7 +292,7 @@ void decide(struct channel *c, const struct port_conf *conf, const struct vdev_f
 		drop(v, COUNTER(in_bad));
 		return;
 	}
-	if (unlikely(beyond_mtu(&f->offload, v->payload, conf->mtu))) {
+	if (unlikely(beyond_mtu(f, v->payload, conf->mtu))) {
 		drop(v, COUNTER(in_oversized));
 		return;
 	}

@@ -124,7 +124,7 @@ static enum built build(struct channel *c, struct switch_port *to, const struct 
 	if (v->fate == FATE_MANY && v->storm == STORM_UNKNOWN &&
 	    (conf->flags & VDEV_SWITCH_NO_UNKNOWN) != 0)
 		return BUILT_NOT;
-	if (unlikely(beyond_mtu(&f->offload, v->payload, conf->mtu)))
+	if (unlikely(beyond_mtu(f, v->payload, conf->mtu)))
 		return not_built(v, COUNTER(out_oversized));
 	if (c->steady && header == v->header && !v->changed)
 		c->out[c->nout] = *f;

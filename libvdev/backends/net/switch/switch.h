@@ -241,15 +241,15 @@ static inline int type_is_tag(unsigned type)
 }
 
 /* Whether a frame that is longer than an MTU will be when it has been segmented. */
-int beyond_mtu_gso(const struct vdev_net_offload *o, uint32_t mtu);
+int beyond_mtu_gso(const struct vdev_frame *f, uint32_t payload, uint32_t mtu);
 
 /* Whether a frame would be longer than an MTU where it ends up; payload without tags. */
-static inline int beyond_mtu(const struct vdev_net_offload *o, uint32_t payload, uint32_t mtu)
+static inline int beyond_mtu(const struct vdev_frame *f, uint32_t payload, uint32_t mtu)
 {
 	/* ECN alone says nothing. */
 	return mtu != 0 && payload > mtu &&
-	       ((o->gso_type & ~(unsigned)VDEV_NET_GSO_ECN) == VDEV_NET_GSO_NONE ||
-	        beyond_mtu_gso(o, mtu));
+	       ((f->offload.gso_type & ~(unsigned)VDEV_NET_GSO_ECN) == VDEV_NET_GSO_NONE ||
+	        beyond_mtu_gso(f, payload, mtu));
 }
 
 /* Take one frame of so many bytes from a limit's buckets. */
