@@ -66,6 +66,8 @@ static int on_signal(void *ctx, unsigned flags)
 		return 0;
 	if (s.ssi_signo == SIGUSR1)
 		d->print(d->ctx);
+	else if (s.ssi_signo == SIGUSR2)
+		d->moved(d->ctx);
 	else
 		vdev_loop_stop(d->control);
 	return 1;
@@ -81,6 +83,8 @@ int daemon_init(struct daemon *d)
 	d->env.ctx = d;
 	sigemptyset(&set);
 	sigaddset(&set, SIGUSR1);
+	if (d->moved != NULL)
+		sigaddset(&set, SIGUSR2);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
 	sigprocmask(SIG_BLOCK, &set, NULL);

@@ -13,7 +13,8 @@ enum { DAEMON_SERVED = 64 };
 struct daemon {
 	const char *name;          /* of the program, in front of what it says */
 	void (*print)(void *ctx);  /* counters, on SIGUSR1 and at the end */
-	void *ctx;                 /* of print */
+	void (*moved)(void *ctx);  /* tell the guests, on SIGUSR2; NULL: it ends the program, as ever */
+	void *ctx;                 /* of both */
 	struct vdev_env env;       /* whose log is shown, from daemon_start() on */
 	struct vdev_loop *queues;  /* threads */
 	struct vdev_loop *control; /* the main thread */

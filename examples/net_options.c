@@ -54,7 +54,8 @@ static const char usage[] =
 	"  --spin US       otherwise poll for up to US microseconds before sleeping, 0 to 1000\n"
 	"                  (default 50); less where work comes seldom\n"
 	"\n"
-	"SIGUSR1, and the end by SIGTERM or SIGINT, print a line of counters for each socket (JSON).\n";
+	"SIGUSR1, and the end by SIGTERM or SIGINT, print a line of counters for each socket (JSON).\n"
+	"SIGUSR2 has the guests tell the network where they are, as after it was cabled anew.\n";
 
 static int bad(const char *what, const char *value)
 {

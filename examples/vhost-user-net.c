@@ -15,7 +15,7 @@
 #include "net_options.h"
 #include "netifs.h"
 
-enum { AT_MTU = 10 };
+enum { AT_STATUS = 6, AT_MTU = 10 };
 
 struct net_daemon;
 
@@ -136,9 +136,11 @@ static void print_queues(const struct vdev *v, unsigned first, const char *const
 static void print_device(struct vdev *v)
 {
 	struct vdev_net_counters c;
-	uint8_t mtu[2];
+	uint8_t status[2], mtu[2];
 
-	/* as the driver reads it (VIRTIO 1.4, 5.1.4); a front-end may have said another than --mtu */
+	/* as the driver reads them (VIRTIO 1.4, 5.1.4); a front-end may have said another MTU than --mtu */
+	vdev_config_read(v, AT_STATUS, status, sizeof(status));
+	print_number("status", status[0] | (unsigned)status[1] << 8);
 	vdev_config_read(v, AT_MTU, mtu, sizeof(mtu));
 	print_number("mtu", mtu[0] | (unsigned)mtu[1] << 8);
 	vdev_net_counters(v, &c);
@@ -192,6 +194,15 @@ static void print_counters(void *ctx)
 	fflush(stdout);
 }
 
+static void announce_all(void *ctx)
+{
+	const struct net_daemon *d = ctx;
+
+	for (unsigned i = 0; i < d->opt.nsockets; i++)
+		if (vdev_net_announce(d->served[i].net, NULL) < 0)
+			fprintf(stderr, "vhost-user-net: %s can't be announced\n", d->opt.sockets[i]);
+}
+
 static void close_all(struct net_daemon *d)
 {
 	daemon_stop(&d->base);
@@ -208,7 +219,8 @@ static void close_all(struct net_daemon *d)
 int main(int argc, char **argv)
 {
 	static struct net_daemon d = {
-		.base = {.name = "vhost-user-net", .print = print_counters, .ctx = &d}};
+		.base = {
+			.name = "vhost-user-net", .print = print_counters, .moved = announce_all, .ctx = &d}};
 	int rc = net_options_read(&d.opt, argc, argv);
 
 	if (rc != 0)

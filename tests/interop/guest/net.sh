@@ -281,11 +281,24 @@ step_address()
 
 # --- for others --------------------------------------------------------------------------------
 
-# step_boot_server: addresses and, by HTTP, a directory of the host (vd.share, user-mode Linux only) for
-# computers that boot from here, until a file "over" appears there
-step_boot_server()
+# step_share: a directory of the host (vd.share, user-mode Linux only) in the place of what is served
+step_share()
 {
 	mkdir -p /www && mount -t hostfs -o "$(argument vd.share /)" none /www || fail "no hostfs"
+}
+
+# step_stay: until a file "over" appears in the directory that is shared
+step_stay()
+{
+	say "staying"
+	until [ -e /www/over ]; do
+		sleep 0.2
+	done
+}
+
+# step_boot_server: addresses and, by HTTP, the shared directory for computers that boot from here
+step_boot_server()
+{
 	cat > /tmp/udhcpd.conf <<-end
 		start 10.9.0.20
 		end 10.9.0.30
@@ -299,10 +312,6 @@ step_boot_server()
 	: > /tmp/leases
 	udhcpd /tmp/udhcpd.conf || fail "udhcpd"
 	httpd -p 80 -h /www || fail "httpd"
-	say "serving"
-	until [ -e /www/over ]; do
-		sleep 0.2
-	done
 }
 
 # step_link_lost: until the device says that its link is down
