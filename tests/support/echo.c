@@ -116,8 +116,11 @@ static int queue_start(void *model, struct vdev_queue *q)
 
 static void queue_end(void *model, struct vdev_queue *q)
 {
-	(void)q;
-	__atomic_fetch_add(&((struct echo *)model)->queue_ends, 1, __ATOMIC_RELAXED);
+	struct echo *e = model;
+
+	__atomic_fetch_add(&e->queue_ends, 1, __ATOMIC_RELAXED);
+	if (e->on_end != NULL)
+		e->on_end(e, vdev_queue_index(q));
 }
 
 static void queue_drain(void *model, struct vdev_queue *q, int cancel)

@@ -34,6 +34,8 @@ struct echo {
 	int start_error;        /* what queue_start answers */
 	int drain_finishes;     /* whether queue_drain finishes what is held */
 	uint32_t poll_finishes; /* how many held ones each poll finishes */
+	/* Called from each queue_end, when not NULL. */
+	void (*on_end)(struct echo *e, unsigned q);
 	/* What happened. */
 	struct echo_held held[ECHO_HELD];
 	uint32_t nheld;

@@ -116,6 +116,8 @@ static int slow_open(struct vdev_disk *disk, unsigned n, struct vdev_disk_channe
 
 	if (n >= SLOW_CHANNELS)
 		return VIRTQ_EINVAL;
+	if (d->open_error != 0)
+		return d->open_error;
 	c = &d->channels[n];
 	pthread_mutex_lock(&d->lock);
 	must(!c->open);
@@ -182,6 +184,7 @@ static void slow_submit(struct vdev_disk_channel *channel, struct vdev_disk_io *
 	struct slow_channel *c = (struct slow_channel *)channel;
 	struct slow_disk *d = (struct slow_disk *)channel->disk;
 
+	must(n > 0);
 	pthread_mutex_lock(&d->lock);
 	d->submits++;
 	pthread_mutex_unlock(&d->lock);

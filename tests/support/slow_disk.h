@@ -58,8 +58,9 @@ struct slow_disk {
 	unsigned nlog;
 	unsigned submits;
 	unsigned opens, closes;
-	int acquired; /* times */
-	int busy;     /* acquire answers VIRTQ_EBUSY */
+	int open_error; /* what open answers; 0: it goes well */
+	int acquired;   /* times */
+	int busy;       /* acquire answers VIRTQ_EBUSY */
 	unsigned acquire_calls;
 };
 

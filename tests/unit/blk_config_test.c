@@ -302,6 +302,31 @@ START_TEST(every_queue_serves)
 }
 END_TEST
 
+/* A queue that gets no channel does not start, and leaves nothing; another time it does. */
+START_TEST(a_disk_that_opens_no_channel)
+{
+	struct vdev_queue_setup setup = {0};
+	struct blk_fx fx;
+	long allocated;
+
+	fx_start(&fx, _i, NULL);
+	ck_assert_int_eq(vdev_queue_stop(fx.v, 0), 0);
+	ck_assert_int_eq(vdev_queue_stop(fx.v, 1), 0);
+	ck_assert_int_eq(fx.disk->acquired, 0);
+	allocated = fx.allocated;
+	fx.disk->open_error = VIRTQ_EIO;
+	virtq_drv_state(vdev_loopback_drv(fx.l, 0), &setup.state);
+	ck_assert_int_eq(vdev_queue_start(fx.v, 0, &setup), VIRTQ_EIO);
+	ck_assert_int_eq(vdev_queue_started(fx.v, 0), 0);
+	ck_assert_int_eq(fx.allocated, allocated);
+	ck_assert_int_eq(fx.disk->acquired, 0);
+	fx.disk->open_error = 0;
+	ck_assert_int_eq(vdev_queue_start(fx.v, 0, &setup), 0);
+	ck_assert_int_eq(fx_read(&fx, 0, a, 512), BLK_S_OK);
+	fx_stop(&fx);
+}
+END_TEST
+
 START_TEST(capacity_may_change)
 {
 	struct blk_fx fx;
@@ -492,6 +517,7 @@ void test_suites(SRunner *runner)
 	tcase_add_loop_test(tc, zeroes_go_through_as_writes_do, 0, FX_KINDS);
 	tcase_add_loop_test(tc, stable_disks_need_no_flush, 0, FX_KINDS);
 	tcase_add_loop_test(tc, every_queue_serves, 0, FX_KINDS);
+	tcase_add_loop_test(tc, a_disk_that_opens_no_channel, 0, FX_KINDS);
 	tcase_add_loop_test(tc, capacity_may_change, 0, FX_KINDS);
 	tcase_add_loop_test(tc, capacity_changes_there_and_back_while_suspended, 0, FX_KINDS);
 	tcase_add_test(tc, misuse_and_lack_of_memory_are_refused);

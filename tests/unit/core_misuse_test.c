@@ -44,8 +44,10 @@ static void own(struct fixture *f, unsigned q, void (*wake)(void *))
 	const struct vdev_owner owner = {.wake = wake, .ctx = f};
 	struct vdev_queue_setup setup = setup_of(f, q);
 
+	ck_assert_int_eq(vdev_queue_owned(f->v, q), 0);
 	ck_assert_int_eq(vdev_queue_stop(f->v, q), 0);
 	ck_assert_int_eq(vdev_queue_set_owner(f->v, q, &owner), 0);
+	ck_assert_int_eq(vdev_queue_owned(f->v, q), 1);
 	ck_assert_int_eq(vdev_queue_start(f->v, q, &setup), VIRTQ_EAGAIN);
 	run_queue(f, q);
 	fixture_echo(f, !q);
@@ -59,6 +61,8 @@ START_TEST(arguments_are_needed)
 
 	fixture_init(&f, LAYOUT_SPLIT, 1);
 	ck_assert_int_eq(vdev_withhold(NULL, &none), VIRTQ_EINVAL);
+	ck_assert_int_eq(vdev_notice(f.v, VDEV_NOTICE_MTU, NULL), VIRTQ_ENOTSUP);
+	ck_assert_int_eq(vdev_notice(f.v, (enum vdev_notice)(VDEV_NOTICE_MTU + 1), NULL), VIRTQ_EINVAL);
 	fixture_start(&f);
 	setup = setup_of(&f, 0);
 	ck_assert_int_eq(vdev_queue_stop(f.v, 0), 0);
@@ -183,6 +187,54 @@ START_TEST(owners_may_be_quick)
 	ck_assert_int_eq(vdev_queue_stop(f.v, 0), VIRTQ_EAGAIN);
 	ck_assert_int_eq(vdev_queue_started(f.v, 0), 0);
 	ck_assert_uint_eq(f.done[VDEV_OP_QUEUE_STOP], 1);
+	fixture_fini(&f);
+}
+END_TEST
+
+/* Asked for twice: at once, and while the owner is at it. It ends once, and does not end the queue's next life. */
+struct ending {
+	int (*ask)(struct vdev *v, unsigned q);
+	void (*again)(struct echo *e, unsigned q);
+	int op;
+};
+
+static void stop_again(struct echo *e, unsigned q)
+{
+	ck_assert_int_eq(vdev_queue_stop(e->v, q), VIRTQ_EAGAIN);
+}
+
+static void reset_again(struct echo *e, unsigned q)
+{
+	ck_assert_int_eq(vdev_queue_reset(e->v, q), VIRTQ_EAGAIN);
+}
+
+START_TEST(ends_are_asked_for_twice)
+{
+	static const struct ending ends[] = {{vdev_queue_stop, stop_again, VDEV_OP_QUEUE_STOP},
+	                                     {vdev_queue_reset, reset_again, VDEV_OP_QUEUE_RESET}};
+	const struct ending *end = &ends[_i / LAYOUTS];
+	struct vdev_queue_setup setup;
+	struct fixture f;
+
+	fixture_init(&f, _i % LAYOUTS, 2);
+	fixture_watch(&f);
+	fixture_start(&f);
+	setup = setup_of(&f, 0);
+	own(&f, 0, later);
+	f.echo.on_end = end->again;
+	ck_assert_int_eq(end->ask(f.v, 0), VIRTQ_EAGAIN);
+	ck_assert_int_eq(end->ask(f.v, 0), VIRTQ_EAGAIN);
+	run_queue(&f, 0);
+	f.echo.on_end = NULL;
+	ck_assert_uint_eq(f.done[end->op], 1);
+	ck_assert_int_eq(vdev_queue_started(f.v, 0), 0);
+	ck_assert_int_eq(vdev_queue_start(f.v, 0, &setup), VIRTQ_EAGAIN);
+	run_queue(&f, 0);
+	ck_assert_int_eq(vdev_queue_started(f.v, 0), 1);
+	ck_assert_uint_eq(f.done[end->op], 1);
+	ck_assert_int_eq(vdev_queue_stop(f.v, 0), VIRTQ_EAGAIN);
+	run_queue(&f, 0);
+	ck_assert_int_eq(vdev_queue_set_owner(f.v, 0, NULL), 0);
 	fixture_fini(&f);
 }
 END_TEST
@@ -331,6 +383,7 @@ void test_suites(SRunner *runner)
 	tcase_add_test(tc, a_reset_lets_nothing_be_negotiated);
 	tcase_add_loop_test(tc, a_suspend_lets_no_bit_be_set, 0, LAYOUTS);
 	tcase_add_loop_test(tc, owners_may_be_quick, 0, LAYOUTS);
+	tcase_add_loop_test(tc, ends_are_asked_for_twice, 0, 2 * LAYOUTS);
 	tcase_add_loop_test(tc, saving_and_loading_at_the_wrong_time, 0, LAYOUTS);
 	tcase_add_test(tc, a_model_that_fails_at_last);
 	tcase_add_loop_test(tc, a_queue_that_is_not_there, 0, LAYOUTS);
