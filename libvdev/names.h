@@ -223,6 +223,7 @@
 #define queue_take_posted           vdev__queue_take_posted
 #define queue_translated            vdev__queue_translated
 #define queue_unmap                 vdev__queue_unmap
+#define queue_wake_owner            vdev__queue_wake_owner
 #define queue_xlat                  vdev__queue_xlat
 #define rate_give_back              vdev__rate_give_back
 #define rate_take                   vdev__rate_take

@@ -106,9 +106,9 @@ static int queue_start(void *model, struct vdev_queue *q)
 {
 	struct echo *e = model;
 
-	(void)q;
 	if (e->start_error != 0)
 		return e->start_error;
+	__atomic_store_n(&e->queue, q, __ATOMIC_RELAXED);
 	__atomic_fetch_add(&e->queue_starts, 1, __ATOMIC_RELAXED);
 	__atomic_store_n(&e->status_queue, vdev_status(e->v), __ATOMIC_RELAXED);
 	return 0;

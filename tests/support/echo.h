@@ -42,6 +42,7 @@ struct echo {
 	uint32_t offered;
 	uint32_t bursts;
 	uint32_t started, resets, destroyed, config_writes;
+	struct vdev_queue *queue; /* that was started last */
 	uint32_t queue_starts, queue_ends, drains, cancels, polls, arms;
 	uint32_t config_at, config_len;
 	uint32_t state; /* saved in the model's section; 0xbad is refused */

@@ -318,6 +318,86 @@ START_TEST(an_owned_queue_that_cannot_start_is_broken)
 }
 END_TEST
 
+/* Others wake an owner at any time: once it has been taken away it is not called any more, and may be gone. */
+struct brief_owner {
+	struct owner *o;
+	unsigned gone;
+	unsigned wakes;
+};
+
+static void wake_brief(void *ctx)
+{
+	struct brief_owner *b = ctx;
+
+	ck_assert_uint_eq(__atomic_load_n(&b->gone, __ATOMIC_ACQUIRE), 0);
+	__atomic_fetch_add(&b->wakes, 1, __ATOMIC_RELAXED);
+	sched_yield();
+	ck_assert_uint_eq(__atomic_load_n(&b->gone, __ATOMIC_ACQUIRE), 0);
+	wake(b->o);
+}
+
+struct waker {
+	struct fixture *f;
+	struct vdev_queue *q; /* NULL: kick */
+	unsigned stop;
+};
+
+static void *wake_on(void *ctx)
+{
+	struct waker *w = ctx;
+
+	while (!__atomic_load_n(&w->stop, __ATOMIC_ACQUIRE)) {
+		if (w->q != NULL)
+			vdev_queue_wake(w->q);
+		else
+			vdev_queue_kick(w->f->v, 0);
+	}
+	return NULL;
+}
+
+START_TEST(owners_are_woken_while_they_change)
+{
+	enum { WAKERS = 2 };
+	struct vdev_queue_setup setup = {0};
+	struct brief_owner brief[2] = {{0}};
+	struct waker w[WAKERS] = {{0}};
+	pthread_t thread[WAKERS];
+	struct owner o[1];
+	struct fixture f;
+	unsigned long rounds = test_rounds(50);
+
+	begin(&f, o, _i, 1);
+	await(&f.echo.queue_starts, 1);
+	settle(vdev_queue_stop(f.v, 0), &f, VDEV_OP_QUEUE_STOP, 0);
+	for (unsigned i = 0; i < WAKERS; i++) {
+		w[i] = (struct waker){.f = &f, .q = i == 0 ? f.echo.queue : NULL};
+		ck_assert_int_eq(pthread_create(&thread[i], NULL, wake_on, &w[i]), 0);
+	}
+	for (unsigned long i = 0; i < rounds; i++) {
+		struct brief_owner *b = &brief[i % 2];
+		struct vdev_owner owner = {wake_brief, b};
+		unsigned before = f.done[VDEV_OP_QUEUE_STOP];
+
+		*b = (struct brief_owner){.o = o};
+		ck_assert_int_eq(vdev_queue_set_owner(f.v, 0, &owner), 0);
+		virtq_drv_state(vdev_loopback_drv(f.l, 0), &setup.state);
+		ck_assert_int_eq(vdev_queue_state(f.v, 0, &setup.state), 0);
+		ck_assert_int_eq(vdev_queue_start(f.v, 0, &setup), VIRTQ_EAGAIN);
+		await(&b->wakes, 3);
+		settle(vdev_queue_stop(f.v, 0), &f, VDEV_OP_QUEUE_STOP, before);
+		ck_assert_int_eq(vdev_queue_set_owner(f.v, 0, NULL), 0);
+		__atomic_store_n(&b->gone, 1, __ATOMIC_RELEASE);
+	}
+	for (unsigned i = 0; i < WAKERS; i++) {
+		__atomic_store_n(&w[i].stop, 1, __ATOMIC_RELEASE);
+		ck_assert_int_eq(pthread_join(thread[i], NULL), 0);
+	}
+	reset_and_wait(&f);
+	owners_stop(o, 1);
+	fixture_fini(&f);
+}
+END_TEST
+
 /* Configuration changes by the device while the driver reads by the rules of 2.5. */
 struct changer {
 	struct fixture *f;
@@ -377,6 +457,7 @@ void test_suites(SRunner *runner)
 	tcase_add_loop_test(tc, reset_with_requests_out, 0, LAYOUTS);
 	tcase_add_test(tc, the_end_of_a_reset);
 	tcase_add_loop_test(tc, control_under_traffic, 0, LAYOUTS);
+	tcase_add_loop_test(tc, owners_are_woken_while_they_change, 0, LAYOUTS);
 	tcase_add_loop_test(tc, an_owned_queue_that_cannot_start_is_broken, 0, LAYOUTS);
 	tcase_add_test(tc, configuration_is_read_whole);
 	suite_add_tcase(suite, tc);

@@ -95,6 +95,7 @@ struct vdev_queue {
 	uint8_t disabled; /* constant: enum enabled, when it is not */
 	uint8_t shared;   /* constant: others than the owner may be inside, see vdev_queue_enter() */
 	uint32_t entered; /* shared: somebody is */
+	uint32_t wakers;  /* threads that are waking the owner: it stays until they have */
 
 	/* Owner, on the path of requests. */
 	_Alignas(64) struct vdev *v;
@@ -250,6 +251,9 @@ int coalesce_untold(struct vdev_queue *q);
 void coalesce_take(struct vdev_queue *q);
 void coalesce_begin(struct vdev_queue *q);
 void coalesce_reset(struct vdev_queue *q);
+
+/* setup.c */
+int queue_wake_owner(struct vdev_queue *q);
 
 /* run.c */
 void queue_flush(struct vdev_queue *q);

@@ -365,10 +365,8 @@ int vdev_run(struct vdev *v, unsigned flags)
 
 void vdev_queue_wake(struct vdev_queue *q)
 {
-	if (__atomic_fetch_or(&q->posted, POST_WAKE, __ATOMIC_ACQ_REL) & POST_WAKE)
-		return;
-	if (q->owned)
-		q->owner.wake(q->owner.ctx);
+	if (!(__atomic_fetch_or(&q->posted, POST_WAKE, __ATOMIC_ACQ_REL) & POST_WAKE))
+		(void)queue_wake_owner(q);
 }
 
 void vdev_queue_kick(struct vdev *v, unsigned index)
@@ -381,9 +379,7 @@ void vdev_queue_kick(struct vdev *v, unsigned index)
 	if (!load_acquire(&q->started))
 		return;
 	__atomic_fetch_add(&q->kicks, 1, __ATOMIC_RELAXED);
-	if (q->owned)
-		q->owner.wake(q->owner.ctx);
-	else
+	if (queue_wake_owner(q))
 		queue_serve_inline(q);
 }
 
