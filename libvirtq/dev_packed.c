@@ -197,10 +197,11 @@ NOINLINE uint32_t pop_short(struct walk *w, struct virtq_chain *chains, uint32_t
 		int whole;
 
 		next->head = (uint16_t)id;
-		run_begin(&r, c, iov, end, left);
 		/* A table that has to be looked at closer ends the run by its flag. */
-		if (likely(flags != VIRTQ_DESC_INDIRECT) || left == 0 ||
-		    (table = run_table_at(vq, mem, shift, &d)) == NULL) {
+		if (flags == VIRTQ_DESC_INDIRECT && left != 0)
+			table = run_table_at(vq, mem, shift, &d);
+		if (table == NULL) {
+			run_begin(&r, c, iov, end, left);
 			whole = likely(iov <= r.last) && run_list(&r, c, mem, shift, &at, &d, &flags);
 			took = (size_t)(r.iov - iov);
 			id = (uint16_t)(d.rest >> 32);

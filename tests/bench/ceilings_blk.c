@@ -34,7 +34,7 @@ static const struct {
 	{{"--disk", "void"}, "device_side", 364},
 	{{"--disk", "void", "--packed"}, "device_side", 386},
 	{{"--disk", "void", "--indirect"}, "device_side", 400},
-	{{"--disk", "void", "--packed", "--indirect"}, "device_side", 421},
+	{{"--disk", "void", "--packed", "--indirect"}, "device_side", 400},
 };
 
 static int64_t count(unsigned i, const char *requests)
