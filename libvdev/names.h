@@ -150,6 +150,7 @@
 #define net_hash_key_set            vdev__net_hash_key_set
 #define net_hear_all                vdev__net_hear_all
 #define net_host_takes              vdev__net_host_takes
+#define net_is_extension            vdev__net_is_extension
 #define net_learn                   vdev__net_learn
 #define net_limits                  vdev__net_limits
 #define net_load                    vdev__net_load

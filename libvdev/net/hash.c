@@ -4,7 +4,10 @@
 #include "libvdev/net/parse.h"
 #include "libvdev/net/tunnel.h"
 
-enum { HASH_HEADERS = 256 }; /* bytes looked at where no tunnels are */
+enum {
+	HASH_HEADERS = 256,           /* bytes looked at where no tunnels are */
+	PLAIN = VDEV_NET_ETH + 40 + 4 /* of the usual headers: up to the ports behind IPv6 */
+};
 
 void net_hash_key_set(struct net_hash_key *k, const uint8_t *key, size_t len)
 {
@@ -31,12 +34,24 @@ void net_hash_key_set(struct net_hash_key *k, const uint8_t *key, size_t len)
 	}
 }
 
+/* What a byte of the input adds. */
+static inline uint32_t part_of(const uint32_t part[2][16], unsigned byte)
+{
+	return part[0][byte >> 4] ^ part[1][byte & 15];
+}
+
 uint32_t net_toeplitz(const struct net_hash_key *k, const uint8_t *input, size_t len)
 {
+	const uint32_t(*part)[16] = k->part;
 	uint32_t hash = 0;
 
-	for (size_t i = 0; i < len && i < NET_HASH_INPUT; i++)
-		hash ^= k->part[2 * i][input[i] >> 4] ^ k->part[2 * i + 1][input[i] & 15];
+	if (len > NET_HASH_INPUT)
+		len = NET_HASH_INPUT;
+	for (; len >= 4; len -= 4, input += 4, part += 8)
+		hash ^= part_of(part, input[0]) ^ part_of(part + 2, input[1]) ^
+		        part_of(part + 4, input[2]) ^ part_of(part + 6, input[3]);
+	for (; len > 0; len--, input++, part += 2)
+		hash ^= part_of(part, *input);
 	return hash;
 }
 
@@ -114,11 +129,52 @@ unsigned net_hash_headers(const struct net_hash_key *k, const uint8_t *h, size_t
 	return hash_ip(k, h, have, &inner_ip, types, value);
 }
 
+/*
+ * The usual headers, of which h has PLAIN bytes: no tags, options, extensions or fragments, so that addresses and ports
+ * lie one behind the other. Returns enum net_hash_report, or -1: it is something else.
+ */
+static inline int hash_plain(const struct net_hash_key *k, const uint8_t *h, uint32_t types,
+                             uint32_t *value)
+{
+	unsigned kind = net_get_be16(h + 12), type, at;
+	uint32_t bytes;
+
+	if (kind == NET_TYPE_IPV4 && h[VDEV_NET_ETH] == 0x45 && (net_get_be16(h + 20) & 0x3fff) == 0) {
+		type = pick(types, NET_HASH_TCPV4, NET_HASH_UDPV4, NET_HASH_IPV4, h[23]);
+		at = 26;
+		bytes = 8;
+	} else if (kind == NET_TYPE_IPV6 && h[VDEV_NET_ETH] >> 4 == 6 && !net_is_extension(h[20])) {
+		type = pick(types, NET_HASH_TCPV6, NET_HASH_UDPV6, NET_HASH_IPV6, h[20]);
+		at = 22;
+		bytes = 32;
+	} else {
+		return -1;
+	}
+	*value = 0;
+	if (type == 0)
+		return NET_HASH_REPORT_NONE;
+	if ((type & (NET_HASH_IPV4 | NET_HASH_IPV6)) == 0)
+		bytes += 4;
+	*value = net_toeplitz(k, h + at, bytes);
+	return __builtin_ctz(type) + 1;
+}
+
 unsigned net_hash(const struct net_hash_key *k, const struct vdev_frame *f, uint32_t types,
                   uint32_t tunnels, uint32_t *value)
 {
 	uint8_t h[FRAME_HEADERS];
 	size_t want = tunnels != 0 ? FRAME_HEADERS : HASH_HEADERS;
+
+	if (tunnels == 0 && f->niov > 0 && f->iov->len >= PLAIN) {
+		int report;
+
+		memcpy(h, f->iov->base, PLAIN);
+		/* The compiler must not read them there again. */
+		__asm__ volatile("" ::: "memory");
+		report = hash_plain(k, h, types, value);
+		if (report >= 0)
+			return (unsigned)report;
+	}
 
 	want = frame_read(f, 0, h, f->len < want ? f->len : want);
 	return net_hash_headers(k, h, want, types, tunnels, value);

@@ -95,7 +95,7 @@ static uint32_t extension(const uint8_t *h, size_t have, uint32_t pos, unsigned 
 	return len;
 }
 
-static int is_extension(unsigned kind)
+int net_is_extension(unsigned kind)
 {
 	return kind == NET_PROTO_HOPS || kind == NET_PROTO_ROUTING || kind == NET_PROTO_OPTIONS ||
 	       kind == NET_PROTO_FRAGMENT || kind == NET_PROTO_AUTH;
@@ -112,7 +112,7 @@ static int parse_ipv6(const uint8_t *h, size_t have, struct net_ip *ip)
 	for (unsigned i = 0; i < MOST_EXTENSIONS; i++) {
 		unsigned kind = h[next_at];
 
-		if (!is_extension(kind)) {
+		if (!net_is_extension(kind)) {
 			ip->proto = (uint8_t)kind;
 			ip->th = (uint16_t)pos;
 			return 0;

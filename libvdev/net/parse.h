@@ -48,6 +48,8 @@ struct net_ip {
 
 /* Position behind the Ethernet header and up to two tags, and the type; 0: the copy ends before. */
 uint32_t net_parse_eth(const uint8_t *h, size_t have, uint32_t at, uint16_t *type);
+/* Whether this number means an IPv6 extension header that is followed. */
+int net_is_extension(unsigned kind);
 /* The IP header at nh in a copy of have bytes. Returns 0 or VIRTQ_EPROTO; what it carries may not be found all the same. */
 int net_parse_ip(const uint8_t *h, size_t have, uint32_t nh, struct net_ip *ip);
 

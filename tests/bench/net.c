@@ -20,22 +20,22 @@ struct options {
 
 static const char *const ways[] = {"tx", "rx"};
 static const char *const layouts[] = {"split", "packed"};
-static const char *const forms[] = {"plain", "mergeable", "in-order"};
+static const char *const forms[] = {"plain", "mergeable", "in-order", "hashed"};
 
 static const char *form_of(const struct net_kind *k)
 {
-	return forms[k->in_order ? 2 : k->mergeable];
+	return forms[k->hashed ? 3 : k->in_order ? 2 : k->mergeable];
 }
 
 /*
  * Instructions of the same work in DPDK 22.11's vhost library, by callgrind: a 64-byte frame with its copy and the
- * work on its mbuf, burst 32 (rte_vhost_dequeue_burst(), rte_vhost_enqueue_burst()). Split rings in order: not measured.
+ * work on its mbuf, burst 32 (rte_vhost_dequeue_burst(), rte_vhost_enqueue_burst()). Split rings in order: not measured. Hashes: it has none.
  */
 static double dpdk(const struct net_kind *k)
 {
 	static const double plain[2][2] = {{289, 382}, {189, 162}}, in_order[2] = {166, 159};
 
-	if (k->len != 64 || k->burst != NET_BURST || (k->in_order && !k->packed))
+	if (k->len != 64 || k->burst != NET_BURST || (k->in_order && !k->packed) || k->hashed)
 		return -1;
 	return k->in_order ? in_order[k->receive] : plain[k->packed][k->receive];
 }
@@ -134,17 +134,18 @@ static void kinds(const struct options *o, void (*each)(const struct options *, 
 {
 	static const uint32_t lens[] = {64, 512, 1500};
 
-	for (int i = 0; i < 12; i++) {
+	for (int i = 0; i < 16; i++) {
 		for (unsigned l = 0; l < (o->quick ? 1 : 3); l++) {
 			struct net_kind k = {.receive = i % 2,
 			                     .packed = i / 2 % 2,
 			                     .mergeable = i / 4 == 1,
 			                     .in_order = i / 4 == 2,
+			                     .hashed = i / 4 == 3,
 			                     .burst = NET_BURST,
 			                     .len = lens[l]};
 
-			/* Buffers to send from are not merged. */
-			if (k.receive || !k.mergeable)
+			/* Buffers to send from are not merged, and nobody wants their hashes. */
+			if (k.receive || !(k.mergeable || k.hashed))
 				each(o, &k);
 		}
 	}
@@ -262,6 +263,7 @@ static int run_one(char **argv)
 	                     .packed = strcmp(argv[2], "packed") == 0,
 	                     .mergeable = strcmp(argv[3], "mergeable") == 0,
 	                     .in_order = strcmp(argv[3], "in-order") == 0,
+	                     .hashed = strcmp(argv[3], "hashed") == 0,
 	                     .burst = (uint32_t)strtoul(argv[4], NULL, 10),
 	                     .len = (uint32_t)strtoul(argv[5], NULL, 10)};
 	struct net_rig *r;
@@ -281,7 +283,7 @@ static int run_one(char **argv)
 static const char help[] =
 	"usage: net [--quick] [--json] [--windows N] [--only TEXT] \n"
 	"           [--instructions | --pps | --switch]\n"
-	"       net --one FRAMES tx|rx split|packed plain|mergeable|in-order BURST BYTES\n"
+	"       net --one FRAMES tx|rx split|packed plain|mergeable|in-order|hashed BURST BYTES\n"
 	"Cost of a frame in virtio-net, driver and device in one process: ns of both sides on one\n"
 	"core, and instructions of the device side (valgrind; with --instructions these alone) beside\n"
 	"those of DPDK's vhost. Then frames a second over vhost-user with testpmd in front, beside\n"

@@ -14,6 +14,7 @@ struct net_kind {
 	int packed;
 	int mergeable;
 	int in_order;
+	int hashed;     /* received frames come with their hashes */
 	uint32_t burst; /* at most NET_BURST */
 	uint32_t len;   /* bytes of a frame, 60 to 1514 */
 };

@@ -13,17 +13,23 @@
 #include "net_bench.h"
 
 enum { REGIONS = 4, REGION_BYTES = 1 << 20, SLOT_BYTES = 4096, ROOM = 2048 };
+enum {
+	CTRL = 2,
+	HASH_TYPES = 0x3f,
+	HASH_KEY = 40
+}; /* the control queue of one pair; all hashes of IP, TCP, UDP */
 
 struct net_rig {
 	struct net_kind kind;
 	struct virtq_mem mem;
 	struct virtq_region regions[REGIONS];
 	struct virtq_drv drv;
-	void *scratch;
+	void *scratch, *ctrl_scratch;
 	struct vdev_netif *netif;
 	struct vdev *v;
 	unsigned queue;
-	unsigned next; /* slot */
+	uint32_t header; /* bytes in front of a received frame */
+	unsigned next;   /* slot */
 	unsigned more;
 	uint64_t frames; /* that the device was given or gave, as its driver counts */
 };
@@ -42,21 +48,47 @@ static void device_set_up(struct net_rig *r)
 	bench_need(vdev_function_set_mem(vdev_function(r->v), &r->mem) == 0, "memory");
 }
 
-static void queue_set_up(struct net_rig *r, const struct virtq_features *f)
+/* A queue whose ring takes the first half of a region. Returns the driver's memory. */
+static void *queue_set_up(struct net_rig *r, const struct virtq_features *f, unsigned queue,
+                          struct virtq_drv *drv, const struct virtq_region *region)
 {
 	struct virtq_drv_config cfg = {.size = sizeof(cfg),
 	                               .features = *f,
 	                               .queue_size = NET_RING,
-	                               .ring = r->regions[0].host,
-	                               .ring_addr = r->regions[0].gpa};
+	                               .ring = region->host,
+	                               .ring_addr = region->gpa};
 	struct vdev_queue_setup setup = {0};
 
 	bench_need(virtq_drv_ring_bytes(NET_RING, f) <= REGION_BYTES / 2, "a ring of half a region");
 	cfg.scratch_bytes = virtq_drv_bytes(NET_RING, f);
-	cfg.scratch = r->scratch = bench_zeroed(cfg.scratch_bytes);
-	bench_need(virtq_drv_init(&r->drv, &cfg) == 0, "virtq_drv_init");
-	virtq_drv_state(&r->drv, &setup.state);
-	bench_need(vdev_queue_start(r->v, r->queue, &setup) == 0, "vdev_queue_start");
+	cfg.scratch = bench_zeroed(cfg.scratch_bytes);
+	bench_need(virtq_drv_init(drv, &cfg) == 0, "virtq_drv_init");
+	virtq_drv_state(drv, &setup.state);
+	bench_need(vdev_queue_start(r->v, queue, &setup) == 0, "vdev_queue_start");
+	return cfg.scratch;
+}
+
+/* Ask for all hashes, as Linux does where it may (5.1.6.5.6.4). */
+static void ask_for_hashes(struct net_rig *r, struct virtq_drv *ctrl)
+{
+	enum { COMMAND = 2, CONFIG = 4 + 8 + 1 + HASH_KEY };
+	const struct virtq_region *region = &r->regions[2];
+	uint8_t *p = region->host;
+	struct virtq_seg seg[2] = {{.addr = region->gpa, .len = COMMAND + CONFIG},
+	                           {.addr = region->gpa + COMMAND + CONFIG, .len = 1}};
+	struct virtq_done done;
+
+	p[0] = 4; /* VIRTIO_NET_CTRL_MQ */
+	p[1] = 2; /* VIRTIO_NET_CTRL_MQ_HASH_CONFIG */
+	p[COMMAND] = HASH_TYPES;
+	p[COMMAND + CONFIG - HASH_KEY - 1] = HASH_KEY;
+	for (uint8_t i = 0; i < HASH_KEY; i++)
+		p[COMMAND + CONFIG - HASH_KEY + i] = (uint8_t)(i * 73 + 1);
+	p[COMMAND + CONFIG] = 0xff;
+	bench_need(virtq_drv_add(ctrl, seg, 1, 1, p) == 0, "virtq_drv_add");
+	virtq_drv_publish(ctrl);
+	r->more += (unsigned)vdev_queue_run(r->v, CTRL, 0);
+	bench_need(virtq_drv_take(ctrl, &done, 1) == 1 && p[COMMAND + CONFIG] == 0, "hashes");
 }
 
 struct net_rig *net_rig_new(const struct net_kind *kind)
@@ -64,6 +96,7 @@ struct net_rig *net_rig_new(const struct net_kind *kind)
 	const uint8_t found = VIRTQ_STATUS_ACKNOWLEDGE | VIRTQ_STATUS_DRIVER;
 	struct net_rig *r = bench_zeroed(sizeof(*r));
 	struct virtq_features f = {{0}};
+	struct virtq_drv ctrl;
 
 	r->kind = *kind;
 	r->queue = kind->receive ? 0 : 1;
@@ -81,15 +114,24 @@ struct net_rig *net_rig_new(const struct net_kind *kind)
 		virtq_features_set(&f, VIRTQ_F_IN_ORDER);
 	if (kind->mergeable)
 		virtq_features_set(&f, VDEV_NET_F_MRG_RXBUF);
+	if (kind->hashed) {
+		virtq_features_set(&f, VDEV_NET_F_CTRL_VQ);
+		virtq_features_set(&f, VDEV_NET_F_HASH_REPORT);
+	}
 	bench_need(vdev_set_status(r->v, VIRTQ_STATUS_ACKNOWLEDGE) == 0 &&
 	               vdev_set_status(r->v, found) == 0 && vdev_accept(r->v, &f) == 0 &&
 	               vdev_set_status(r->v, found | VIRTQ_STATUS_FEATURES_OK) == 0 &&
 	               vdev_status(r->v) & VIRTQ_STATUS_FEATURES_OK,
 	           "negotiation");
-	queue_set_up(r, &f);
+	r->header = kind->hashed ? NET_HEADER + 8 : NET_HEADER;
+	r->scratch = queue_set_up(r, &f, r->queue, &r->drv, &r->regions[0]);
+	if (kind->hashed)
+		r->ctrl_scratch = queue_set_up(r, &f, CTRL, &ctrl, &r->regions[1]);
 	bench_need(vdev_set_status(r->v, found | VIRTQ_STATUS_FEATURES_OK | VIRTQ_STATUS_DRIVER_OK) ==
 	               0,
 	           "DRIVER_OK");
+	if (kind->hashed)
+		ask_for_hashes(r, &ctrl);
 	return r;
 }
 
@@ -106,6 +148,7 @@ void net_rig_free(struct net_rig *r)
 	for (unsigned i = 0; i < REGIONS; i++)
 		free(r->regions[i].host);
 	free(r->scratch);
+	free(r->ctrl_scratch);
 	free(r);
 }
 
@@ -150,7 +193,7 @@ __attribute__((noinline)) void net_reap(struct net_rig *r)
 
 		bench_need(n > 0, "the device's answer");
 		for (int i = 0; i < n; i++)
-			bench_need(done[i].written == (r->kind.receive ? NET_HEADER + r->kind.len : 0),
+			bench_need(done[i].written == (r->kind.receive ? r->header + r->kind.len : 0),
 			           "a frame's length");
 		got += (uint32_t)n;
 	}
