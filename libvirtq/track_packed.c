@@ -137,9 +137,11 @@ int virtq_inflight_used(const void *head, uint16_t size, uint16_t used[2])
 		return 0;
 	if (!read_positions(head, size, &p))
 		return VIRTQ_EBADMSG;
+	used[0] = (uint16_t)(p.old_used | p.old_wrap << 15);
 	used[1] = (uint16_t)(p.used | p.wrap << 15);
 	/* While the old ones are being changed they are none. */
-	used[0] = p.moving ? used[1] : (uint16_t)(p.old_used | p.old_wrap << 15);
+	if (p.moving)
+		used[0] = used[1];
 	return 1;
 }
 
