@@ -67,7 +67,7 @@ static int on_signal(void *ctx, unsigned flags)
 	if (s.ssi_signo == SIGUSR1)
 		d->print(d->ctx);
 	else if (s.ssi_signo == SIGUSR2)
-		d->moved(d->ctx);
+		d->announce(d->ctx);
 	else
 		vdev_loop_stop(d->control);
 	return 1;
@@ -83,7 +83,7 @@ int daemon_init(struct daemon *d)
 	d->env.ctx = d;
 	sigemptyset(&set);
 	sigaddset(&set, SIGUSR1);
-	if (d->moved != NULL)
+	if (d->announce != NULL)
 		sigaddset(&set, SIGUSR2);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);

@@ -55,7 +55,9 @@ static const char usage[] =
 	"                  (default 50); less where work comes seldom\n"
 	"\n"
 	"SIGUSR1, and the end by SIGTERM or SIGINT, print a line of counters for each socket (JSON).\n"
-	"SIGUSR2 has the guests tell the network where they are, as after it was cabled anew.\n";
+	"SIGUSR2 has guests whose drivers can, and the front-end lets them, tell the network where "
+	"they are,\n"
+	"as after it was cabled anew; of the others the address is told, where --mac says it.\n";
 
 static int bad(const char *what, const char *value)
 {

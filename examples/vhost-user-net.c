@@ -218,9 +218,10 @@ static void close_all(struct net_daemon *d)
 
 int main(int argc, char **argv)
 {
-	static struct net_daemon d = {
-		.base = {
-			.name = "vhost-user-net", .print = print_counters, .moved = announce_all, .ctx = &d}};
+	static struct net_daemon d = {.base = {.name = "vhost-user-net",
+	                                       .print = print_counters,
+	                                       .announce = announce_all,
+	                                       .ctx = &d}};
 	int rc = net_options_read(&d.opt, argc, argv);
 
 	if (rc != 0)

@@ -200,8 +200,8 @@ VIRTQ_MUST_CHECK int vdev_queue_coalesce(struct vdev_queue *q, uint32_t max_pack
 int vdev_queue_enabled(const struct vdev_queue *q);
 /**
  * 1: new work may be begun: the driver is ready, the device neither quiesced nor suspended, the queue enabled. A model that
- * does something by itself in poll asks this first; requests are only given to it when it is so. Any thread; may change at
- * any time, and the owner is woken when it becomes 1.
+ * does something by itself in poll asks this first. It says nothing of a queue that is broken or ending. Any thread; may
+ * change at any time, and the owner is woken when it becomes 1.
  */
 int vdev_queue_open(const struct vdev_queue *q);
 /** In queue_start: readable chains of one descriptor are for vdev_model_ops.process_buffers. */

@@ -176,8 +176,8 @@ struct vdev_owner {
 /**
  * Name the owner of queue @p q (copied), or nobody (NULL). While the queue is not started, and when an
  * earlier owner has come back from the vdev_queue_run() that ended it. Waits for other threads that are
- * waking that owner at this moment (vdev_queue_kick(), vdev_queue_wake()): afterwards it is not called
- * any more. So not from inside of vdev_owner.wake.
+ * waking that owner at this moment (vdev_queue_kick(), vdev_translated(), a model's vdev_queue_wake() and
+ * vdev_queue_coalesce()): afterwards it is not called any more. So not from inside of vdev_owner.wake.
  */
 VIRTQ_MUST_CHECK int vdev_queue_set_owner(struct vdev *v, unsigned q,
                                           const struct vdev_owner *owner);

@@ -29,7 +29,8 @@ static const char *form_of(const struct net_kind *k)
 
 /*
  * Instructions of the same work in DPDK 22.11's vhost library, by callgrind: a 64-byte frame with its copy and the
- * work on its mbuf, burst 32 (rte_vhost_dequeue_burst(), rte_vhost_enqueue_burst()). Split rings in order: not measured. Hashes: it has none.
+ * work on its mbuf, burst 32 (rte_vhost_dequeue_burst(), rte_vhost_enqueue_burst()). Split rings in order: not measured.
+ * Hashes: it has none.
  */
 static double dpdk(const struct net_kind *k)
 {

@@ -14,10 +14,10 @@
 
 enum { REGIONS = 4, REGION_BYTES = 1 << 20, SLOT_BYTES = 4096, ROOM = 2048 };
 enum {
-	CTRL = 2,
-	HASH_TYPES = 0x3f,
+	CTRL = 2,          /* the control queue of one pair */
+	HASH_TYPES = 0x3f, /* all of IP, TCP and UDP */
 	HASH_KEY = 40
-}; /* the control queue of one pair; all hashes of IP, TCP, UDP */
+};
 
 struct net_rig {
 	struct net_kind kind;

@@ -39,6 +39,28 @@ net_stat()
 		sed -n 's/.*"'"$2"'": *"\{0,1\}\([^",}]*\).*/\1/p'
 }
 
+# net_now SOCKET KEY: what a running daemon counts
+net_now()
+{
+	local lines
+
+	lines=$(wc -l < "$daemon_name.out")
+	kill -USR1 "$daemon_pid" || die "the daemon is gone: $(cat "$daemon_name.err")"
+	until_true 10 more_lines "$lines" || die "SIGUSR1 prints no counters"
+	grep '^{.*}$' "$daemon_name.out" > "$daemon_name.json"
+	net_stat "$1" "$2"
+}
+
+more_lines()
+{
+	[ "$(wc -l < "$daemon_name.out")" -gt "$1" ]
+}
+
+net_is()	# SOCKET KEY VALUE
+{
+	[ "$(net_now "$1" "$2")" = "$3" ]
+}
+
 # net_expect SOCKET KEY VALUE
 net_expect()
 {

@@ -323,6 +323,15 @@ START_TEST(announcing)
 	ck_assert_uint_eq(f.netif.nsent, 2);
 	ck_assert_mem_eq(f.netif.sent[1].bytes + 6, other, 6);
 	net_fini(&f);
+	/* And has nothing to say where nobody has told it an address. */
+	net_init(&f, _i, 0);
+	memset(f.net_cfg.mac, 0, sizeof(f.net_cfg.mac));
+	memset(f.netif.info.mac, 0, sizeof(f.netif.info.mac));
+	net_start(&f);
+	ck_assert_int_eq(vdev_net_announce(f.v, NULL), VIRTQ_ENOTSUP);
+	net_run(&f);
+	ck_assert_uint_eq(f.netif.nsent, 0);
+	net_fini(&f);
 }
 END_TEST
 

@@ -139,6 +139,14 @@ START_TEST(told_to_announce)
 	ck_assert_int_eq(vdev_queue_enable(f.v, 1, 1), 0);
 	net_run(&f);
 	ck_assert_uint_eq(f.netif.nsent, 3);
+	/* Nor of a driver that is gone by then. */
+	ck_assert_int_eq(vdev_function_quiesce(vdev_function(f.v)), 0);
+	ck_assert_int_eq(vdev_notice(f.v, VDEV_NOTICE_ANNOUNCE, mac), 0);
+	ck_assert_int_eq(vdev_set_status(f.v, 0), 0);
+	ck_assert_int_eq(vdev_function_resume(vdev_function(f.v)), 0);
+	ck_assert_int_eq(vdev_loopback_start(f.l), 0);
+	net_run(&f);
+	ck_assert_uint_eq(f.netif.nsent, 3);
 	net_fini(&f);
 }
 END_TEST

@@ -56,15 +56,18 @@ START_TEST(mtu_and_long_headers)
 		uint8_t gso_type;
 		uint16_t csum_start; /* in a frame with a tag */
 		uint32_t headers;
+		uint8_t version;
 	} all[] = {
-		{VDEV_NET_GSO_TCPV4, 18 + 20, 20 + 32},
-		{VDEV_NET_GSO_TCPV4 | VDEV_NET_GSO_ECN, 18 + 60, 60 + 32},
-		{VDEV_NET_GSO_TCPV6, 18 + 48, 48 + 32},
-		{VDEV_NET_GSO_TCPV6 | VDEV_NET_GSO_TUNNEL_V4, 18 + 28 + 8 + 14 + 40, 90 + 32},
-		{VDEV_NET_GSO_UDP, 18 + 24, 24},
-		{VDEV_NET_GSO_UDP_L4, 18 + 24, 24 + 8},
-		{VDEV_NET_GSO_TCPV4, 17, 40}, /* makes no sense: as many as there are at least */
+		{VDEV_NET_GSO_TCPV4, 18 + 20, 20 + 32, 4},
+		{VDEV_NET_GSO_TCPV4 | VDEV_NET_GSO_ECN, 18 + 60, 60 + 32, 4},
+		{VDEV_NET_GSO_TCPV6, 18 + 48, 48 + 32, 6},
+		{VDEV_NET_GSO_TCPV6 | VDEV_NET_GSO_TUNNEL_V4, 18 + 28 + 8 + 14 + 40, 90 + 32, 4},
+		{VDEV_NET_GSO_UDP_L4, 18 + 24, 24 + 8, 4},
+		{VDEV_NET_GSO_UDP, 18 + 24, 24, 4},
+		{VDEV_NET_GSO_UDP, 18 + 40, 40 + 8, 6},
+		{VDEV_NET_GSO_TCPV4, 17, 40, 4}, /* makes no sense: as many as there are at least */
 	};
+	int fragments = all[_i].gso_type == VDEV_NET_GSO_UDP;
 	const struct vdev_switch_port_config small = {.mtu = 1000};
 	static struct test_frame t;
 	uint8_t *length;
@@ -78,8 +81,12 @@ START_TEST(mtu_and_long_headers)
 	                                            .csum_start = all[_i].csum_start};
 	length = t.bytes + all[_i].csum_start + 12;
 	*length = 8 << 4 | 15;
+	t.bytes[18] = (uint8_t)(all[_i].version << 4);
 	for (int more = 0; more < 2; more++) {
-		t.frame.offload.gso_size = (uint16_t)(1000 - all[_i].headers + (uint32_t)more);
+		/* Fragments are as long as a multiple of 8. */
+		uint32_t size = 1000 - all[_i].headers + (uint32_t)(fragments ? 7 + more : more);
+
+		t.frame.offload.gso_size = (uint16_t)size;
 		rig_clear(&rig);
 		test_frame_send(rig.channel[1], &t);
 		ck_assert_uint_eq(rig.sink[0]->n, !more);
@@ -199,7 +206,7 @@ void test_suites(SRunner *runner)
 
 	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, mtu_of_both_sides);
-	tcase_add_loop_test(tc, mtu_and_long_headers, 0, 7);
+	tcase_add_loop_test(tc, mtu_and_long_headers, 0, 8);
 	tcase_add_test(tc, limits_of_frames_and_bytes);
 	tcase_add_test(tc, long_frames_pass_a_small_bucket_and_owe);
 	tcase_add_test(tc, very_high_limits_are_none);

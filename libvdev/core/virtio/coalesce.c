@@ -133,7 +133,7 @@ int vdev_queue_coalesce(struct vdev_queue *q, uint32_t max_packets, uint64_t max
 	lock_give(&q->v->lock);
 	/* A queue that is not started takes it over when it is. */
 	if (!(__atomic_fetch_or(&q->posted, POST_COALESCE, __ATOMIC_ACQ_REL) & POST_COALESCE) &&
-	    queue_wake_owner(q))
+	    !queue_wake_owner(q))
 		queue_service(q);
 	return 0;
 }

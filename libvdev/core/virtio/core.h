@@ -252,10 +252,8 @@ void coalesce_take(struct vdev_queue *q);
 void coalesce_begin(struct vdev_queue *q);
 void coalesce_reset(struct vdev_queue *q);
 
-/* setup.c */
-int queue_wake_owner(struct vdev_queue *q);
-
 /* run.c */
+int queue_wake_owner(struct vdev_queue *q);
 void queue_flush(struct vdev_queue *q);
 void queue_notify(struct vdev_queue *q);
 void queue_service(struct vdev_queue *q);

@@ -363,6 +363,26 @@ int vdev_run(struct vdev *v, unsigned flags)
 	return more;
 }
 
+/*
+ * Wake the owner, from any thread. 0: a queue that is started has none, and whoever calls has to serve it. Who is in here
+ * keeps the owner from being taken away; and nobody comes while the queue is not started, so that it is not kept for long.
+ */
+int queue_wake_owner(struct vdev_queue *q)
+{
+	int told = 1;
+
+	if (!load_acquire(&q->started))
+		return told;
+	__atomic_fetch_add(&q->wakers, 1, __ATOMIC_SEQ_CST);
+	if (__atomic_load_n(&q->owned, __ATOMIC_SEQ_CST))
+		q->owner.wake(q->owner.ctx);
+	else
+		/* It may have ended since; and started anew, by then with an owner. */
+		told = !load_acquire(&q->started) || load_relaxed(&q->owned);
+	__atomic_fetch_sub(&q->wakers, 1, __ATOMIC_RELEASE);
+	return told;
+}
+
 void vdev_queue_wake(struct vdev_queue *q)
 {
 	if (!(__atomic_fetch_or(&q->posted, POST_WAKE, __ATOMIC_ACQ_REL) & POST_WAKE))
@@ -379,7 +399,7 @@ void vdev_queue_kick(struct vdev *v, unsigned index)
 	if (!load_acquire(&q->started))
 		return;
 	__atomic_fetch_add(&q->kicks, 1, __ATOMIC_RELAXED);
-	if (queue_wake_owner(q))
+	if (!queue_wake_owner(q))
 		queue_serve_inline(q);
 }
 

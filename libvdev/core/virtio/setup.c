@@ -2,26 +2,6 @@
 /* What transports set on a queue, and what they and the model may ask of it. */
 #include "core.h"
 
-/*
- * Wake the owner, from any thread. Whoever is in here keeps the owner from being taken away; and nobody comes while the
- * queue is not started, so that it is not kept for long. Returns 1 for a started queue that has none.
- */
-int queue_wake_owner(struct vdev_queue *q)
-{
-	uint32_t owned;
-	int alone;
-
-	if (!load_acquire(&q->started))
-		return 0;
-	__atomic_fetch_add(&q->wakers, 1, __ATOMIC_SEQ_CST);
-	owned = __atomic_load_n(&q->owned, __ATOMIC_SEQ_CST);
-	if (owned)
-		q->owner.wake(q->owner.ctx);
-	alone = !owned && load_acquire(&q->started);
-	__atomic_fetch_sub(&q->wakers, 1, __ATOMIC_RELEASE);
-	return alone;
-}
-
 int vdev_queue_set_owner(struct vdev *v, unsigned index, const struct vdev_owner *owner)
 {
 	struct vdev_queue *q;
@@ -33,7 +13,7 @@ int vdev_queue_set_owner(struct vdev *v, unsigned index, const struct vdev_owner
 		return VIRTQ_EBUSY;
 	__atomic_store_n(&q->owned, 0, __ATOMIC_SEQ_CST);
 	while (__atomic_load_n(&q->wakers, __ATOMIC_SEQ_CST) != 0)
-		;
+		; /* see queue_wake_owner() */
 	memset(&q->owner, 0, sizeof(q->owner));
 	if (owner != NULL) {
 		q->owner = *owner;

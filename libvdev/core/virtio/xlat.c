@@ -36,8 +36,8 @@ void vdev_translated(struct vdev *v)
 
 		if (!load_acquire(&q->started) || !__atomic_exchange_n(&q->asking, 0, __ATOMIC_SEQ_CST))
 			continue;
-		post(q, POST_WAKE);
-		if (!q->owned)
+		__atomic_fetch_or(&q->posted, POST_WAKE, __ATOMIC_ACQ_REL);
+		if (!queue_wake_owner(q))
 			queue_serve_inline(q);
 	}
 }

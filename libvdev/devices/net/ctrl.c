@@ -391,7 +391,9 @@ void net_ctrl_reset(struct net_device *n)
 
 int vdev_net_announce(struct vdev *v, const uint8_t *mac)
 {
+	static const uint8_t none[VDEV_NET_MAC];
 	struct net_device *n = v != NULL ? vdev_model_of(v, &net_model_ops) : NULL;
+	uint8_t own[VDEV_NET_MAC];
 	struct vdev_queue *q;
 
 	if (n == NULL)
@@ -401,11 +403,14 @@ int vdev_net_announce(struct vdev *v, const uint8_t *mac)
 		net_status(n, NET_S_ANNOUNCE, 0);
 		return 0;
 	}
+	if (mac == NULL) {
+		vdev_config_read(v, NET_AT_MAC, own, sizeof(own));
+		mac = own;
+	}
+	if (memcmp(mac, none, sizeof(none)) == 0)
+		return VIRTQ_ENOTSUP;
 	net_lock(n);
-	if (mac != NULL)
-		memcpy(n->rarp, mac, sizeof(n->rarp));
-	else
-		vdev_config_read(v, NET_AT_MAC, n->rarp, sizeof(n->rarp));
+	memcpy(n->rarp, mac, sizeof(n->rarp));
 	__atomic_store_n(&n->rarp_wanted, 1, __ATOMIC_RELAXED);
 	net_unlock(n);
 	q = __atomic_load_n(&n->tx[0], __ATOMIC_ACQUIRE);

@@ -54,6 +54,8 @@ static void net_reset(void *model)
 	net_tell_takes(n, 0);
 	show(n, NET_AT_MAC, n->mac, sizeof(n->mac));
 	net_status(n, 0, NET_S_ANNOUNCE);
+	/* Whoever was to be announced has gone. */
+	__atomic_store_n(&n->rarp_wanted, 0, __ATOMIC_RELAXED);
 }
 
 static void net_destroy(void *model)

@@ -168,8 +168,11 @@ static uint32_t send_chains(struct net_txq *t, const struct virtq_chain *chains,
 	return taken;
 }
 
-/* The netif left n frames. Without a clock nobody would come back to them: then they are lost, as frames may be. */
-static __attribute__((noinline, cold)) int waits(struct net_txq *t, uint32_t n)
+/*
+ * The netif left n frames. 1: they come again. Without a clock nobody would come back to them: then they are lost, as frames
+ * may be, and counted.
+ */
+static __attribute__((noinline, cold)) int come_again(struct net_txq *t, uint32_t n)
 {
 	const struct vdev_env *env = &t->n->env;
 
@@ -184,7 +187,7 @@ static __attribute__((noinline, cold)) int waits(struct net_txq *t, uint32_t n)
 static __attribute__((noinline, cold)) uint32_t later(struct net_txq *t,
                                                       const struct virtq_chain *chains, uint32_t n)
 {
-	if (waits(t, n))
+	if (come_again(t, n))
 		return 0;
 	use(t->q, chains, n, 0);
 	return n;
@@ -247,7 +250,7 @@ uint32_t net_process_buffers(void *model, struct vdev_queue *q, const struct vir
 			if (unlikely(taken < run)) {
 				for (uint32_t i = taken; i < run; i++)
 					bytes -= t->frames[i].len;
-				if (waits(t, run - taken))
+				if (come_again(t, run - taken))
 					break;
 				done += run - taken;
 			}

@@ -17,31 +17,25 @@ static uint32_t least_headers(unsigned gso)
 	}
 }
 
-/* Headers of f's segments by what is said of it, in front of what is divided; 0: nothing is. */
-static uint32_t said_headers(const struct vdev_frame *f, uint32_t payload)
-{
-	const struct vdev_net_offload *o = &f->offload;
-	uint32_t ip = o->csum_start - (f->len - payload);
-	uint8_t length;
-
-	if ((o->flags & VDEV_NET_NEEDS_CSUM) == 0 || o->csum_start < f->len - payload)
-		return 0;
-	switch (o->gso_type & ~(unsigned)(VDEV_NET_GSO_ECN | VDEV_NET_GSO_TUNNEL)) {
-	case VDEV_NET_GSO_TCPV4:
-	case VDEV_NET_GSO_TCPV6:
-		return frame_read(f, o->csum_start + 12u, &length, 1) == 1 ? ip + (length >> 4) * 4u : 0;
-	case VDEV_NET_GSO_UDP:
-		return ip;
-	default:
-		return ip + 8;
-	}
-}
-
+/*
+ * The driver's memory is looked at again for each port. One that changes it meanwhile gets its own frames through a port's
+ * MTU, and nothing else.
+ */
 int beyond_mtu_gso(const struct vdev_frame *f, uint32_t payload, uint32_t mtu)
 {
-	uint32_t least = least_headers(f->offload.gso_type), said = said_headers(f, payload);
+	uint32_t front = f->len - payload, said = frame_header_bytes(f), size = f->offload.gso_size;
+	uint32_t least = least_headers(f->offload.gso_type);
+	uint8_t version = 0;
 
-	return f->offload.gso_size + (said > least ? said : least) > mtu;
+	said = said > front ? said - front : 0;
+	if ((f->offload.gso_type & ~(unsigned)VDEV_NET_GSO_ECN) == VDEV_NET_GSO_UDP) {
+		/* Fragments: in units of 8, the UDP header divided too, and IPv6 has a header more. */
+		size &= ~7u;
+		said = said > 8 ? said - 8 : 0;
+		if (frame_read(f, front, &version, 1) == 1 && version >> 4 == 6)
+			said += 8;
+	}
+	return size + (said > least ? said : least) > mtu;
 }
 
 int rate_take(const struct rate *r, struct bucket *frames, struct bucket *bytes, uint64_t now,
