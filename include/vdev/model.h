@@ -35,7 +35,8 @@ struct vdev_model_ops {
 	 * during the call; what is to be completed later must be copied, pieces too. Every chain that
 	 * is taken is completed exactly once by vdev_queue_complete(), here or later on this thread.
 	 * @return how many were taken, from the first on. The rest go back to the ring and come again
-	 *         after vdev_queue_wake(), at the deadline, or after the next completion.
+	 *         after vdev_queue_wake(), at the deadline, or after the next completion; one from inside
+	 *         of this call is none of these.
 	 */
 	uint32_t (*process)(void *model, struct vdev_queue *q, const struct virtq_chain *chains,
 	                    uint32_t n);

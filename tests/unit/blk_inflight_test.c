@@ -218,6 +218,28 @@ START_TEST(requests_beyond_the_limit_wait_in_the_ring)
 }
 END_TEST
 
+/* A disk that could end them later ends them at once: nothing is out then whose end would let the rest come again. */
+START_TEST(requests_beyond_the_limit_end_at_once)
+{
+	struct fx_config cfg = {.blk = {.size = sizeof(cfg.blk), .max_inflight = 3}};
+	struct fx_req *r[10];
+	struct blk_fx fx;
+
+	fx_start(&fx, _i, &cfg);
+	for (unsigned i = 0; i < 10; i++) {
+		r[i] = new_read(i, 512);
+		fx_add(&fx, 0, r[i]);
+	}
+	fx_kick(&fx, 0);
+	fx_reap(&fx, 0);
+	for (unsigned i = 0; i < 10; i++) {
+		ck_assert_int_eq(r[i]->status, BLK_S_OK);
+		free(r[i]);
+	}
+	fx_stop(&fx);
+}
+END_TEST
+
 START_TEST(large_requests_wait_for_blocks)
 {
 	struct fx_config cfg = {
@@ -429,6 +451,7 @@ void test_suites(SRunner *runner)
 	tcase_add_loop_test(tc, stop_and_quiesce_wait_for_what_is_out, 0, 2);
 	tcase_add_loop_test(tc, a_cancelled_request_stops_between_segments, 0, 2);
 	tcase_add_loop_test(tc, requests_beyond_the_limit_wait_in_the_ring, 0, 2);
+	tcase_add_loop_test(tc, requests_beyond_the_limit_end_at_once, 0, FX_KINDS);
 	tcase_add_loop_test(tc, large_requests_wait_for_blocks, 0, 2);
 	tcase_add_loop_test(tc, every_changed_page_is_marked, 0, READS * 4);
 	tcase_add_loop_test(tc, disks_without_delay_mark_as_well, 0, 4);

@@ -443,8 +443,9 @@ static __attribute__((noinline)) uint32_t process_each(struct blk_queue *bq,
 
 		if (likely(begun == BEGUN_SUBMIT)) {
 			ios[m++] = &r->io;
-		} else if (begun == BEGUN_NO_ROOM && bq->sync && m != 0) {
-			submit(bq, ios, m); /* ends them all: there is room again */
+		} else if (begun == BEGUN_NO_ROOM && m != 0) {
+			/* Those that end in it, all or some, make room again: nothing else would say so afterwards. */
+			submit(bq, ios, m);
 			m = 0;
 			continue;
 		} else if (unlikely(begun != BEGUN_DONE)) {
