@@ -11,14 +11,13 @@ enum { DAEMON_SERVED = 64 };
  * What the daemons of the examples share: a thread that talks with front-ends, a loop of threads that serve queues, signals.
  */
 struct daemon {
-	const char *name;         /* of the program, in front of what it says */
-	void (*print)(void *ctx); /* counters, on SIGUSR1 and at the end */
-	void (*announce)(
-		void *ctx);            /* tell the guests, on SIGUSR2; NULL: it ends the program, as ever */
-	void *ctx;                 /* of both */
-	struct vdev_env env;       /* whose log is shown, from daemon_start() on */
-	struct vdev_loop *queues;  /* threads */
-	struct vdev_loop *control; /* the main thread */
+	const char *name;            /* of the program, in front of what it says */
+	void (*print)(void *ctx);    /* counters, on SIGUSR1 and at the end */
+	void (*announce)(void *ctx); /* on SIGUSR2; NULL: that ends the program, as ever */
+	void *ctx;                   /* of both */
+	struct vdev_env env;         /* whose log is shown, from daemon_start() on */
+	struct vdev_loop *queues;    /* threads */
+	struct vdev_loop *control;   /* the main thread */
 	int serving;
 	int signals;
 };

@@ -82,7 +82,7 @@ VIRTQ_MUST_CHECK int vdev_net_new(struct vdev **out, const struct vdev_env *env,
  * Have the driver tell the network where it is now (GUEST_ANNOUNCE), as after a migration; where the driver can't, the
  * device sends a RARP frame for @p mac itself (NULL: its own address), once it can transmit. Any one thread.
  * A reset of the device takes it back.
- * @return 0, VIRTQ_EINVAL (not a virtio-net), VIRTQ_ENOTSUP (that, and there is no address)
+ * @return 0, VIRTQ_EINVAL (not a virtio-net), VIRTQ_ENOTSUP (the driver can't, and there is no address)
  */
 VIRTQ_MUST_CHECK int vdev_net_announce(struct vdev *v, const uint8_t *mac);
 
