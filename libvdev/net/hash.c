@@ -165,13 +165,9 @@ unsigned net_hash(const struct net_hash_key *k, const struct vdev_frame *f, uint
 	uint8_t h[FRAME_HEADERS];
 	size_t want = tunnels != 0 ? FRAME_HEADERS : HASH_HEADERS;
 
-	if (tunnels == 0 && f->niov > 0 && f->iov->len >= PLAIN) {
-		int report;
+	if (tunnels == 0 && frame_read_first(f, h, PLAIN) == PLAIN) {
+		int report = hash_plain(k, h, types, value);
 
-		memcpy(h, f->iov->base, PLAIN);
-		/* The compiler must not read them there again. */
-		__asm__ volatile("" ::: "memory");
-		report = hash_plain(k, h, types, value);
 		if (report >= 0)
 			return (unsigned)report;
 	}

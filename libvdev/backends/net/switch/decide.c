@@ -59,20 +59,6 @@ void rate_give_back(const struct rate *r, struct bucket *frames, struct bucket *
 		bucket_give_back(bytes, limit_time(len, r->bytes_per_s));
 }
 
-/* The bytes that decide, read once. How many there are. */
-static inline size_t read_header(const struct vdev_frame *f, uint8_t *to)
-{
-	size_t n = HEADER;
-
-	if (likely(f->niov > 0 && f->iov->len >= HEADER))
-		memcpy(to, f->iov->base, HEADER);
-	else
-		n = frame_read(f, 0, to, HEADER);
-	/* The compiler must not read them there again. */
-	__asm__ volatile("" ::: "memory");
-	return n;
-}
-
 /* On a port that knows VLANs: which one a frame is of. 1, or 0: it has no place here. */
 static int find_vlan(const struct port_conf *conf, size_t n, struct verdict *v)
 {
@@ -249,7 +235,7 @@ static inline int sum_goes_into(const struct vdev_net_offload *o, unsigned heade
 void decide(struct channel *c, const struct port_conf *conf, const struct vdev_frame *f,
             struct verdict *v, const struct verdict *before)
 {
-	size_t n = read_header(f, v->bytes);
+	size_t n = frame_read_first(f, v->bytes, HEADER);
 	uint64_t dst, src;
 
 	v->header = UNTAGGED;
