@@ -53,6 +53,18 @@ static void note_suspend(struct fuzz *f, int was)
 	f->frozen = suspended(f);
 }
 
+/* 5.2.5.2: without FLUSH the write cache is off from FEATURES_OK on, until the driver turns it on. */
+static void note_features(struct fuzz *f, uint8_t was)
+{
+	struct virtq_features now;
+
+	vdev_accepted(f->v, &now);
+	if (f->how & HOW_BLK && vdev_status(f->v) & ~was & VIRTQ_STATUS_FEATURES_OK &&
+	    virtq_features_has(&now, VDEV_BLK_F_CONFIG_WCE) &&
+	    !virtq_features_has(&now, VDEV_BLK_F_FLUSH))
+		f->bytes[WCE] = 0;
+}
+
 /* --- through registers ---------------------------------------------------------------------------- */
 
 static void expect(const struct fuzz *f, const uint8_t *got, uint32_t offset, uint32_t n)
@@ -172,6 +184,7 @@ static void status(struct fuzz *f)
 		HOLDS(now == old);
 	HOLDS(((old & ~now) & ~(VIRTQ_STATUS_DRIVER_OK | VIRTQ_STATUS_SUSPEND)) == 0);
 	HOLDS(!(now & VIRTQ_STATUS_DRIVER_OK) || (now & VIRTQ_STATUS_FEATURES_OK));
+	note_features(f, old);
 	note_suspend(f, was);
 }
 
