@@ -126,6 +126,7 @@ struct blk_queue {
 	uint8_t told;       /* that it can't be */
 	uint8_t cancel;
 	uint64_t deadline;
+	struct blk_waiter waiter;
 	size_t bytes; /* of this allocation */
 };
 

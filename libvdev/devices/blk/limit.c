@@ -3,10 +3,15 @@
  * Rate limit: two token buckets, operations and bytes, which the queues of a device share. Time is
  * counted in whole microseconds so that rates up to 2^43 a second multiply without overflow; what
  * is left of a microsecond, and of a token, is kept.
+ *
+ * Queues that find too little stand in line: small requests of one would otherwise keep the tokens of a large one of
+ * another from ever gathering.
  */
 #include "blk.h"
 
 enum { NS_PER_US = 1000, US_PER_S = 1000000 };
+/* How long the first in line may take to come. */
+enum { PATIENCE_NS = 10000000 };
 
 #define RATE_MAX  ((uint64_t)1 << 43)
 #define BURST_MAX ((uint64_t)1 << 62)
@@ -110,33 +115,101 @@ int blk_limit_set(struct blk_limit *l, const struct vdev_blk_limit *cfg, const s
 	return 0;
 }
 
-int blk_limit_take(struct blk_limit *l, uint64_t now, uint64_t bytes, uint64_t *when)
+/* Nanoseconds until an operation of so many bytes may go. */
+static uint64_t wait_for(const struct blk_limit *l, uint64_t bytes)
 {
-	uint64_t wait, more;
+	uint64_t ops = wait_ns(&l->ops, needed(&l->ops, 1));
+	uint64_t more = wait_ns(&l->bytes, needed(&l->bytes, bytes));
+
+	return more > ops ? more : ops;
+}
+
+static void join(struct blk_limit *l, struct blk_waiter *w, uint64_t bytes)
+{
+	struct blk_waiter **at = &l->first;
+
+	w->bytes = bytes;
+	if (w->waits)
+		return;
+	while (*at != NULL)
+		at = &(*at)->next;
+	*at = w;
+	w->next = NULL;
+	w->waits = 1;
+}
+
+static void leave(struct blk_limit *l, struct blk_waiter *w)
+{
+	struct blk_waiter **at = &l->first;
+
+	if (!w->waits)
+		return;
+	if (l->first == w)
+		l->until = 0;
+	while (*at != w)
+		at = &(*at)->next;
+	*at = w->next;
+	w->waits = 0;
+}
+
+/* Whether another one is first. It is passed over when it does not come in time: its queue may be paused. */
+static int must_wait(struct blk_limit *l, const struct blk_waiter *w, uint64_t now, uint64_t *when)
+{
+	while (l->first != NULL && l->first != w) {
+		uint64_t wait = wait_for(l, l->first->bytes);
+
+		if (wait > 0) {
+			*when = l->last + wait;
+			return 1;
+		}
+		if (l->until == 0)
+			l->until = now + PATIENCE_NS;
+		if (now < l->until) {
+			*when = l->until;
+			return 1;
+		}
+		leave(l, l->first);
+	}
+	return 0;
+}
+
+int blk_limit_take(struct blk_limit *l, struct blk_waiter *w, uint64_t now, uint64_t bytes,
+                   uint64_t *when)
+{
+	int may = 0;
 
 	lock(l);
 	refill(l, now);
-	wait = wait_ns(&l->ops, needed(&l->ops, 1));
-	more = wait_ns(&l->bytes, needed(&l->bytes, bytes));
-	if (more > wait)
-		wait = more;
-	if (wait == 0) {
+	if (!must_wait(l, w, now, when)) {
+		uint64_t wait = wait_for(l, bytes);
+
+		may = wait == 0;
+		*when = may ? *when : l->last + wait;
+	}
+	if (may) {
+		leave(l, w);
 		if (l->ops.rate != 0)
 			l->ops.level -= 1;
 		if (l->bytes.rate != 0)
 			l->bytes.level -= (int64_t)bytes;
 	} else {
-		*when = l->last + wait;
+		join(l, w, bytes);
 	}
 	unlock(l);
-	return wait == 0;
+	return may;
+}
+
+void blk_limit_leave(struct blk_limit *l, struct blk_waiter *w)
+{
+	lock(l);
+	leave(l, w);
+	unlock(l);
 }
 
 void blk_limit_levels(struct blk_limit *l, uint64_t now, int64_t level[2])
 {
 	lock(l);
-	if (l->on)
-		refill(l, now);
+	refill(l, now);
 	level[0] = l->ops.level;
 	level[1] = l->bytes.level;
 	unlock(l);

@@ -124,6 +124,7 @@ void blk_queue_end(void *model, struct vdev_queue *q)
 	struct blk_device *b = model;
 	struct blk_queue *bq = vdev_queue_priv(q);
 
+	blk_limit_leave(&b->limit, &bq->waiter);
 	b->disk_ops->close(bq->channel);
 	if (bq->holds && b->disk_ops->release != NULL)
 		b->disk_ops->release(b->disk);

@@ -127,7 +127,7 @@ static inline int admitted(struct blk_queue *bq, uint64_t bytes)
 
 	if (likely(!blk_get(&b->limit.on)))
 		return 1;
-	return blk_limit_take(&b->limit, b->env.now(b->env.ctx), bytes, &bq->deadline);
+	return blk_limit_take(&b->limit, &bq->waiter, b->env.now(b->env.ctx), bytes, &bq->deadline);
 }
 
 /* Pieces of the payload that are the chain's own as they are: how many; 0: they have to be cut. */
