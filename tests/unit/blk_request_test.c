@@ -58,6 +58,10 @@ START_TEST(used_length_says_what_was_written)
 	r->out_len = 512;
 	ck_assert_int_eq(fx_do(&fx, 0, r), BLK_S_OK);
 	ck_assert_int_eq(r->used, 1);
+	slow_disk_fail(fx.disk, VIRTQ_EIO, 0);
+	ck_assert_int_eq(fx_do(&fx, 0, r), BLK_S_IOERR);
+	ck_assert_int_eq(r->used, 1);
+	slow_disk_fail(fx.disk, 0, 0);
 	/* Writable room that a write does not need is left alone. */
 	r->in_len = 7;
 	ck_assert_int_eq(fx_do(&fx, 0, r), BLK_S_OK);

@@ -94,7 +94,9 @@ static inline void finish(const struct blk_quick *r, uint32_t n, struct vdev_don
 {
 	for (const struct blk_quick *end = r + n; r != end; r++, written++) {
 		if (unlikely(r->result != 0)) {
-			*written = 0;
+			/* The status alone, which a write's answer begins with. */
+			if (r->io.op == VDEV_DISK_READ)
+				*written = 0;
 			if (r->result < 0) {
 				failed(r, sum);
 				continue;
