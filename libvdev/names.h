@@ -6,6 +6,7 @@
 #define ack                         vdev__ack
 #define beyond_mtu_gso              vdev__beyond_mtu_gso
 #define blk_io_done                 vdev__blk_io_done
+#define blk_limit_leave             vdev__blk_limit_leave
 #define blk_limit_levels            vdev__blk_limit_levels
 #define blk_limit_restore           vdev__blk_limit_restore
 #define blk_limit_set               vdev__blk_limit_set

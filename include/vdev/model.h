@@ -66,7 +66,8 @@ struct vdev_model_ops {
 	 */
 	void (*queue_drain)(void *model, struct vdev_queue *q, int cancel);
 	/**
-	 * Whether the driver's choice is acceptable, beyond dependencies. Called at FEATURES_OK.
+	 * Whether the driver's choice is acceptable, beyond dependencies. Called at FEATURES_OK, and for a state that
+	 * may be loaded: changes nothing.
 	 * @return 1 or 0. Optional.
 	 */
 	int (*features_ok)(void *model, const struct virtq_features *accepted);
@@ -105,6 +106,11 @@ struct vdev_model_ops {
 	uint32_t (*process_buffers)(void *model, struct vdev_queue *q,
 	                            const struct virtq_buffer *buffers, uint32_t n,
 	                            struct vdev_done *sum);
+	/**
+	 * The driver's choice is accepted, and FEATURES_OK is about to be shown. Not for a state that is loaded: its
+	 * configuration space has what was done then. Control thread. Optional.
+	 */
+	void (*negotiated)(void *model);
 };
 
 /** What a new device is made from. Zero what is not needed. */

@@ -228,6 +228,28 @@ START_TEST(cache_mode_is_what_was_negotiated)
 }
 END_TEST
 
+/* As a front-end has it that sends no status: the bits come at once, or FEATURES_OK first. */
+START_TEST(cache_mode_in_one_step)
+{
+	const uint8_t all = VIRTQ_STATUS_ACKNOWLEDGE | VIRTQ_STATUS_DRIVER | VIRTQ_STATUS_FEATURES_OK;
+	struct virtq_features features;
+	struct blk_fx fx;
+
+	fx_make(&fx, 0, NULL);
+	vdev_offered(fx.v, &features);
+	features.word[0] &= ~(uint64_t)BIT_FLUSH;
+	for (int i = 0; i < 2; i++) {
+		ck_assert_int_eq(vdev_accept(fx.v, &features), 0);
+		ck_assert_uint_eq(fx_config_get(&fx, 32, 1), 1);
+		ck_assert_int_eq(vdev_set_status(fx.v, i == 0 ? all : VIRTQ_STATUS_FEATURES_OK), 0);
+		ck_assert_uint_eq(fx_config_get(&fx, 32, 1), 0);
+		CLAUSE("blk/init/D2");
+		ck_assert_int_eq(vdev_set_status(fx.v, 0), 0);
+	}
+	fx_stop(&fx);
+}
+END_TEST
+
 START_TEST(zeroes_go_through_as_writes_do)
 {
 	struct fx_config cfg = {.refuse = BIT_FLUSH | BIT_WCE};
@@ -514,6 +536,7 @@ void test_suites(SRunner *runner)
 	tcase_add_loop_test(tc, may_unmap_follows_the_disk, 0, 2);
 	tcase_add_loop_test(tc, read_only_disks_are_not_written, 0, 8);
 	tcase_add_loop_test(tc, cache_mode_is_what_was_negotiated, 0, FX_KINDS);
+	tcase_add_test(tc, cache_mode_in_one_step);
 	tcase_add_loop_test(tc, zeroes_go_through_as_writes_do, 0, FX_KINDS);
 	tcase_add_loop_test(tc, stable_disks_need_no_flush, 0, FX_KINDS);
 	tcase_add_loop_test(tc, every_queue_serves, 0, FX_KINDS);

@@ -127,6 +127,31 @@ START_TEST(a_device_goes_on_elsewhere)
 }
 END_TEST
 
+/* The write cache is turned off in a negotiation, not by looking whether a state's features will do. */
+START_TEST(what_is_refused_leaves_the_cache_mode)
+{
+	struct fx_config cfg = {.refuse = 1 << VDEV_BLK_F_FLUSH};
+	static struct virtq_region region = {.gpa = BLK_FX_GPA, .len = 4096};
+	static struct virtq_mem mem;
+	struct blk_fx from, to;
+
+	fx_start(&from, _i, &cfg);
+	save(&from);
+	fx_make(&to, _i, NULL);
+	region.host = from.memory; /* too small for the rings */
+	ck_assert_int_eq(virtq_mem_init(&mem, &region, 1), 0);
+	ck_assert_int_eq(vdev_function_set_mem(vdev_function(to.v), &mem), 0);
+	virtq_mem_unref(&mem);
+	ck_assert_int_eq(vdev_set_status(to.v, VIRTQ_STATUS_ACKNOWLEDGE), 0);
+	ck_assert_int_eq(vdev_set_status(to.v, VIRTQ_STATUS_ACKNOWLEDGE | VIRTQ_STATUS_DRIVER), 0);
+	ck_assert_int_eq(vdev_function_quiesce(vdev_function(to.v)), 0);
+	ck_assert_int_lt(load(to.v), 0);
+	ck_assert_uint_eq(fx_config_get(&to, 32, 1), 1);
+	end(&to);
+	fx_stop(&from);
+}
+END_TEST
+
 START_TEST(a_larger_disk_is_shown)
 {
 	struct fx_config cfg = {.bytes = 2 << 20};
@@ -305,6 +330,7 @@ void test_suites(SRunner *runner)
 	tcase_set_timeout(tc, 60);
 	tcase_add_loop_test(tc, a_device_goes_on_elsewhere, 0, FX_KINDS);
 	tcase_add_loop_test(tc, a_larger_disk_is_shown, 0, 2);
+	tcase_add_loop_test(tc, what_is_refused_leaves_the_cache_mode, 0, 2);
 	tcase_add_test(tc, disks_that_do_not_fit_are_refused);
 	tcase_add_test(tc, a_limit_goes_on_where_it_was);
 	tcase_add_test(tc, damaged_states_are_refused);

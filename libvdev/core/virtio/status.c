@@ -72,6 +72,8 @@ static int take_features(struct vdev *v)
 		return 0;
 	}
 	v->features = v->accepted;
+	if (v->ops.negotiated != NULL)
+		v->ops.negotiated(v->model);
 	return 1;
 }
 

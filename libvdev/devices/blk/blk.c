@@ -52,18 +52,14 @@ static void show_disk(struct blk_device *b)
 		vdev_config_update(b->v, BLK_AT_CAPACITY, now, sizeof(now));
 }
 
-static int blk_features_ok(void *model, const struct virtq_features *accepted)
+/* 5.2.5.2: the mode without FLUSH. */
+static void blk_negotiated(void *model)
 {
 	static const uint8_t off = 0;
 	struct blk_device *b = model;
-	uint8_t status = vdev_status(b->v);
 
-	/* 5.2.5.2: the mode without FLUSH. Only in a negotiation, not when a state is looked at. */
-	if (status & VIRTQ_STATUS_DRIVER && !(status & VIRTQ_STATUS_FEATURES_OK) &&
-	    virtq_features_has(accepted, VDEV_BLK_F_CONFIG_WCE) &&
-	    !virtq_features_has(accepted, VDEV_BLK_F_FLUSH))
+	if (vdev_has(b->v, VDEV_BLK_F_CONFIG_WCE) && !vdev_has(b->v, VDEV_BLK_F_FLUSH))
 		vdev_config_write(b->v, BLK_AT_WRITEBACK, &off, 1);
-	return 1;
 }
 
 static void blk_started(void *model)
@@ -153,7 +149,7 @@ const struct vdev_model_ops blk_model_ops = {
 	.queue_start = blk_queue_start,
 	.queue_end = blk_queue_end,
 	.queue_drain = blk_queue_drain,
-	.features_ok = blk_features_ok,
+	.negotiated = blk_negotiated,
 	.reset = blk_reset,
 	.started = blk_started,
 	.config_written = blk_config_written,
