@@ -108,6 +108,8 @@ static int queue_start(void *model, struct vdev_queue *q)
 
 	if (e->start_error != 0)
 		return e->start_error;
+	if (e->supply)
+		vdev_queue_supply(q);
 	__atomic_store_n(&e->queue, q, __ATOMIC_RELAXED);
 	__atomic_fetch_add(&e->queue_starts, 1, __ATOMIC_RELAXED);
 	__atomic_store_n(&e->status_queue, vdev_status(e->v), __ATOMIC_RELAXED);

@@ -32,6 +32,7 @@ struct echo {
 	uint64_t deadline;      /* when refused ones should come again */
 	int fault;              /* break the queue with each request */
 	int start_error;        /* what queue_start answers */
+	int supply;             /* queues that start are supplies, which nobody takes from */
 	int drain_finishes;     /* whether queue_drain finishes what is held */
 	uint32_t poll_finishes; /* how many held ones each poll finishes */
 	/* Called from each queue_end, when not NULL. */

@@ -175,6 +175,30 @@ START_TEST(a_stop_does_not_wait_for_what_can_not_be)
 }
 END_TEST
 
+/* Buffers that a predecessor had taken for something to put into them: there may never be anything. */
+START_TEST(a_stop_does_not_wait_for_a_supply)
+{
+	predecessor(_i, 0);
+	f.echo.supply = 1;
+	successor();
+	ck_assert_int_eq(vdev_queue_enable(f.v, 0, 1), 0);
+	run_all();
+	ck_assert_int_eq(vdev_queue_stop(f.v, 0), VIRTQ_EAGAIN);
+	run_all();
+	ck_assert_uint_eq(f.done[VDEV_OP_QUEUE_STOP], 1);
+	ck_assert_int_eq(vdev_queue_started(f.v, 0), 0);
+	ck_assert_uint_eq(fixture_take(&f, 0), 0);
+	ck_assert_uint_eq(f.echo.offered, 0);
+	/* They are there for whoever comes next. */
+	f.echo.supply = 0;
+	ck_assert_int_eq(vdev_queue_start(f.v, 0, &setup), VIRTQ_EAGAIN);
+	run_all();
+	ck_assert_uint_eq(f.echo.offered, LEFT);
+	ck_assert_uint_eq(fixture_take(&f, 0), LEFT);
+	end();
+}
+END_TEST
+
 /* Where the ring itself is not found, what is left of an earlier time is not asked after. */
 START_TEST(a_stop_before_the_ring_is_found)
 {
@@ -246,6 +270,7 @@ void test_suites(SRunner *runner)
 
 	tcase_add_loop_test(tc, a_stop_serves_them_first, 0, 2);
 	tcase_add_loop_test(tc, a_stop_does_not_wait_for_what_can_not_be, 0, 2 * REASONS);
+	tcase_add_loop_test(tc, a_stop_does_not_wait_for_a_supply, 0, 2);
 	tcase_add_loop_test(tc, a_stop_before_the_ring_is_found, 0, 2);
 	tcase_add_loop_test(tc, a_stop_before_driver_ok, 0, 2);
 	tcase_add_loop_test(tc, memory_that_lacks_is_told, 0, 2);

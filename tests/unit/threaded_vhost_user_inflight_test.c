@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <vdev/model.h>
 #include <virtq/inflight.h>
 
 #include "vu_front.h"
@@ -18,15 +19,20 @@ static struct vu_inflight area;
 static int area_fd;
 static uint8_t *notes;
 
-static void begin(int packed)
+static void begin_with(int packed)
 {
-	vf_start(&f, 1, VF_THREADS);
 	vf_connect(&f);
 	vf_negotiate(&f, packed ? VF_PACKED : 0);
 	vf_memory(&f);
 	vf_area(&f, 1, &area, &area_fd);
 	notes = mmap(NULL, (size_t)area.mmap_size, PROT_READ | PROT_WRITE, MAP_SHARED, area_fd, 0);
 	ck_assert_ptr_ne(notes, MAP_FAILED);
+}
+
+static void begin(int packed)
+{
+	vf_start(&f, 1, VF_THREADS);
+	begin_with(packed);
 }
 
 static void set_area(void)
@@ -179,6 +185,65 @@ START_TEST(stopped_with_something_left)
 }
 END_TEST
 
+/* A device that has nothing to put into its buffers; once it is none of those, it ends whatever comes. */
+static int supply_start(void *model, struct vdev_queue *q)
+{
+	if (__atomic_load_n((int *)model, __ATOMIC_ACQUIRE))
+		vdev_queue_supply(q);
+	return 0;
+}
+
+static uint32_t supply_process(void *model, struct vdev_queue *q, const struct virtq_chain *chains,
+                               uint32_t n)
+{
+	const uint8_t ok = 0;
+
+	(void)model;
+	for (uint32_t i = 0; i < n; i++) {
+		struct vdev_done done = {.written = chains[i].write_bytes};
+
+		ck_assert_uint_eq(vdev_chain_write(&chains[i], (uint64_t)chains[i].write_bytes - 1, &ok, 1),
+		                  1);
+		vdev_queue_complete(q, &chains[i], &done);
+	}
+	return n;
+}
+
+START_TEST(supply_stopped_with_something_left)
+{
+	static const struct vdev_model_ops ops = {.size = sizeof(ops),
+	                                          .name = "supply",
+	                                          .device_id = 1,
+	                                          .queue_start = supply_start,
+	                                          .process = supply_process};
+	int supply = 1;
+	const struct vdev_model m = {
+		.size = sizeof(m), .ops = &ops, .model = &supply, .nqueues = 1, .queue_max = 256};
+	struct vdev *v;
+	unsigned slots[3];
+	uint32_t base;
+
+	ck_assert_int_eq(vdev_new(&v, vdev_env_hosted(), &m), 0);
+	vf_start_device(&f, v, VF_THREADS, NULL);
+	begin_with(_i);
+	vf_ring_setup(&f, 0);
+	for (unsigned i = 0; i < 3; i++)
+		slots[i] = vf_submit(&f, 0, 0, i, VF_DATA + i * LEN, LEN);
+	vf_pop_and_die(&f, &area, area_fd, 2);
+	set_area();
+	vf_ring_go(&f, 0);
+	vf_driver_ok(&f);
+	base = stop(); /* within the time that answers have */
+	ck_assert_int_eq(virtq_inflight_fresh(notes), 0);
+	__atomic_store_n(&supply, 0, __ATOMIC_RELEASE);
+	vf_ring_resume(&f, 0, base);
+	vf_driver_ok(&f);
+	for (unsigned i = 0; i < 3; i++)
+		ck_assert_uint_eq(vf_finish(&f, 0, slots[i]), 0);
+	end();
+}
+END_TEST
+
 void test_suites(SRunner *runner)
 {
 	Suite *s = suite_create("vhost-user inflight");
@@ -190,6 +255,7 @@ void test_suites(SRunner *runner)
 	tcase_add_loop_test(c, hung_up, 0, 2);
 	tcase_add_loop_test(c, gone_before_the_answer, 0, 2);
 	tcase_add_loop_test(c, stopped_with_something_left, 0, 2);
+	tcase_add_loop_test(c, supply_stopped_with_something_left, 0, 2);
 	suite_add_tcase(s, c);
 	srunner_add_suite(runner, s);
 }

@@ -288,14 +288,14 @@ void queue_end(struct vdev_queue *q, uint32_t why)
 /*
  * Whether requests of a predecessor are still to be served, and can be: a queue that is drained ends with nothing in
  * flight, theirs included. While the model can't take them, or it is not known where their buffers are, nobody is
- * kept waiting: they stay noted.
+ * kept waiting: they stay noted. So do the buffers of a supply: they end when there is something to put into them.
  */
 int queue_replays(const struct vdev_queue *q)
 {
 	const uint32_t no = POST_CANCELS | POST_KILL | POST_UNMAP | POST_REMAP;
 
-	return q->live && virtq_inflight_left(&q->vq) > 0 && !(q->todo & no) && !q->stalled &&
-	       !q->waiting && !load_relaxed(&q->broken) && load_relaxed(&q->enabled) &&
+	return q->live && !q->supply && virtq_inflight_left(&q->vq) > 0 && !(q->todo & no) &&
+	       !q->stalled && !q->waiting && !load_relaxed(&q->broken) && load_relaxed(&q->enabled) &&
 	       status_has(q->v, VIRTQ_STATUS_DRIVER_OK);
 }
 
