@@ -200,6 +200,113 @@ START_TEST(errors_have_meanings)
 }
 END_TEST
 
+/* A failed sync is the last that the kernel tells of lost data; whoever asks again must not be told that all is well. */
+START_TEST(a_lost_sync_is_not_forgotten)
+{
+	static const struct {
+		uint8_t op, flags, steps; /* steps: that go well before the one which fails */
+		int error, lost, event;
+	} rows[] = {
+		{VDEV_DISK_FLUSH, 0, 0, EIO, 1, VDEV_DISK_FAILED},
+		{VDEV_DISK_FLUSH, 0, 0, ENOSPC, 1, VDEV_DISK_FAILED}, /* nothing that space would mend */
+		{VDEV_DISK_FLUSH, 0, 0, ENODEV, 1, VDEV_DISK_GONE},
+		{VDEV_DISK_FLUSH, 0, 0, EINTR, 1, VDEV_DISK_FAILED}, /* for ever */
+		{VDEV_DISK_DISCARD, VDEV_DISK_FUA, 1, EIO, 1, VDEV_DISK_FAILED},
+		{VDEV_DISK_WRITE_ZEROES, VDEV_DISK_FUA, 1, EIO, 1, VDEV_DISK_FAILED},
+		{VDEV_DISK_WRITE, VDEV_DISK_FUA, 0, EIO, 1, VDEV_DISK_FAILED},
+		{VDEV_DISK_WRITE, VDEV_DISK_FUA, 0, ENOSPC, 0, VDEV_DISK_FULL},
+		{VDEV_DISK_WRITE, VDEV_DISK_FUA, 0, EFAULT, 0, VDEV_DISK_FAILED},
+		{VDEV_DISK_WRITE, 0, 0, EIO, 0, VDEV_DISK_FAILED},
+		{VDEV_DISK_READ, VDEV_DISK_FUA, 0, EIO, 0, VDEV_DISK_FAILED},
+		{VDEV_DISK_WRITE_ZEROES, VDEV_DISK_FUA, 0, EIO, 0, VDEV_DISK_FAILED},
+	};
+
+	pthread_mutex_init(&disk.lock, NULL);
+	disk.fn = on_event;
+	for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		int n = 0;
+
+		atomic_store(&disk.sync_lost, 0);
+		last_event = -1;
+		begin(rows[i].op, rows[i].flags, rows[i].op == VDEV_DISK_FLUSH ? 0 : 12288);
+		for (int k = 0; k < rows[i].steps; k++)
+			ck_assert_int_eq(next(0), 1);
+		while (next(-rows[i].error))
+			ck_assert_int_lt(n++, 100000);
+		ck_assert_int_lt(file_op(&io)->result, 0);
+		file_op_report(&io);
+		ck_assert_int_eq(last_event, rows[i].event);
+		ck_assert_int_eq(last_error, -rows[i].error);
+		ck_assert_int_eq(atomic_load(&disk.sync_lost), rows[i].lost);
+		io.op = VDEV_DISK_FLUSH;
+		ck_assert_int_eq(file_op_begin(&channel, &io), rows[i].lost ? VIRTQ_EIO : 0);
+		last_event = -1;
+		file_op_report(&io); /* has been told */
+		ck_assert_int_eq(last_event, -1);
+		io.op = VDEV_DISK_WRITE;
+		ck_assert_int_eq(file_op_begin(&channel, &io),
+		                 rows[i].lost && (rows[i].flags & VDEV_DISK_FUA) ? VIRTQ_EIO : 0);
+		io.flags = 0;
+		ck_assert_int_eq(file_op_begin(&channel, &io), 0);
+	}
+	pthread_mutex_destroy(&disk.lock);
+}
+END_TEST
+
+/* Of two flushes at once the kernel tells one. The other has not kept its promise either. */
+START_TEST(syncs_under_way_fail_with_the_lost_one)
+{
+	static const struct {
+		uint8_t op, flags, dsync;
+		int moved, result;
+	} rows[] = {
+		{VDEV_DISK_FLUSH, 0, 0, 0, VIRTQ_EIO},
+		{VDEV_DISK_WRITE, VDEV_DISK_FUA, 0, 12288, VIRTQ_EIO},
+		{VDEV_DISK_WRITE, 0, 1, 12288, VIRTQ_EIO},
+		{VDEV_DISK_WRITE_ZEROES, VDEV_DISK_FUA, 0, 0, VIRTQ_EIO},
+		{VDEV_DISK_WRITE, 0, 0, 12288, 0},
+		{VDEV_DISK_READ, VDEV_DISK_FUA, 0, 12288, 0},
+	};
+	struct vdev_disk_io failing = {.op = VDEV_DISK_FLUSH};
+
+	pthread_mutex_init(&disk.lock, NULL);
+	disk.fn = on_event;
+	for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		atomic_store(&disk.sync_lost, 0);
+		disk.dsync = rows[i].dsync;
+		ck_assert_int_eq(file_op_begin(&channel, &failing), 0);
+		begin(rows[i].op, rows[i].flags, rows[i].op == VDEV_DISK_FLUSH ? 0 : 12288);
+		if (rows[i].op == VDEV_DISK_WRITE_ZEROES)
+			ck_assert_int_eq(next(0), 1);
+		ck_assert_int_eq(file_op_advance(&failing, -EIO), 0);
+		ck_assert_int_eq(next(rows[i].moved), 0);
+		ck_assert_int_eq(file_op(&io)->result, rows[i].result);
+		last_event = -1;
+		file_op_report(&io);
+		ck_assert_int_eq(last_event, -1);
+	}
+	/* Both are told: one event. */
+	atomic_store(&disk.sync_lost, 0);
+	ck_assert_int_eq(file_op_begin(&channel, &failing), 0);
+	begin(VDEV_DISK_FLUSH, 0, 0);
+	ck_assert_int_eq(file_op_advance(&failing, -EIO), 0);
+	ck_assert_int_eq(next(-EIO), 0);
+	ck_assert_int_eq(file_op(&io)->result, VIRTQ_EIO);
+	file_op_report(&failing);
+	ck_assert_int_eq(last_event, VDEV_DISK_FAILED);
+	last_event = -1;
+	file_op_report(&io);
+	ck_assert_int_eq(last_event, -1);
+	/* A write into a description that is O_DSYNC loses as a FUA write does. */
+	atomic_store(&disk.sync_lost, 0);
+	disk.dsync = 1;
+	begin(VDEV_DISK_WRITE, 0, 12288);
+	ck_assert_int_eq(next(-EIO), 0);
+	ck_assert_int_eq(atomic_load(&disk.sync_lost), 1);
+	pthread_mutex_destroy(&disk.lock);
+}
+END_TEST
+
 void test_suites(SRunner *runner)
 {
 	Suite *suite = suite_create("disk_op");
@@ -211,6 +318,8 @@ void test_suites(SRunner *runner)
 	tcase_add_test(tc, zeroes_fall_back_step_by_step);
 	tcase_add_test(tc, discards_are_hints_and_fua_settles);
 	tcase_add_test(tc, errors_have_meanings);
+	tcase_add_test(tc, a_lost_sync_is_not_forgotten);
+	tcase_add_test(tc, syncs_under_way_fail_with_the_lost_one);
 	suite_add_tcase(suite, tc);
 	srunner_add_suite(runner, suite);
 }

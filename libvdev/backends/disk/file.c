@@ -158,6 +158,7 @@ static int take_fd(int fd, struct file_disk *d)
 	if (d->direct && !(flags & O_DIRECT))
 		return VIRTQ_EINVAL;
 	d->direct = (flags & O_DIRECT) != 0;
+	d->dsync = (flags & O_DSYNC) != 0;
 	return vdev_os_dup(fd);
 }
 

@@ -22,6 +22,7 @@ struct file_disk {
 	int fd;
 	uint8_t readonly;
 	uint8_t direct;
+	uint8_t dsync; /* the description is O_DSYNC: each write waits for the medium */
 	uint8_t nolock;
 	uint8_t block_device;
 	uint8_t in_place; /* asked for, and the file system lies in memory */
@@ -35,7 +36,8 @@ struct file_disk {
 	/* What the file system turned out not to be able to do. */
 	atomic_bool no_punch;
 	atomic_bool no_zero_range;
-	pthread_mutex_t lock; /* holders, fn, ctx */
+	atomic_bool sync_lost; /* acknowledged data may not have reached the medium: for good */
+	pthread_mutex_t lock;  /* holders, fn, ctx */
 	unsigned holders;
 	vdev_disk_event_fn fn;
 	void *ctx;

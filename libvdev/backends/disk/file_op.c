@@ -48,10 +48,19 @@ static uint8_t first_stage(const struct file_disk *d, const struct vdev_disk_io 
 	                                                                     : FILE_ZERO_RANGE;
 }
 
+/* Whether its success says that something is on stable storage. */
+static int vouches(const struct file_disk *d, const struct vdev_disk_io *io)
+{
+	return io->op == VDEV_DISK_FLUSH ||
+	       (io->op != VDEV_DISK_READ && (d->dsync || (io->flags & VDEV_DISK_FUA)));
+}
+
 static int check(const struct file_disk *d, const struct vdev_disk_io *io)
 {
 	if (io->op >= VDEV_DISK_SECURE_ERASE)
 		return VIRTQ_ENOTSUP;
+	if (vouches(d, io) && atomic_load(&d->sync_lost))
+		return VIRTQ_EIO;
 	if (io->op == VDEV_DISK_FLUSH)
 		return 0;
 	if (io->op != VDEV_DISK_READ && d->readonly)
@@ -200,6 +209,36 @@ static int end(struct file_op *op, int result, int error)
 	return 0;
 }
 
+/* It went well. What began before another's sync failed may have been told nothing of an error that was its own too. */
+static int end_well(struct vdev_disk_io *io)
+{
+	struct file_op *op = file_op(io);
+	const struct file_disk *d = op->ch->disk;
+
+	return end(op, vouches(d, io) && atomic_load(&d->sync_lost) ? VIRTQ_EIO : 0, 0);
+}
+
+static int of_space(int error)
+{
+	return error == ENOSPC || error == EDQUOT || error == EFBIG;
+}
+
+/*
+ * Whether an error may be that of a write to the medium, perhaps of data acknowledged long ago. The kernel says so to
+ * one caller of a description, once, and takes the pages for clean: the next sync would succeed. Nor is a drive
+ * believed which drops its cache. Errors of space and of the buffer are a write's own, before anything is synced.
+ */
+static int may_have_lost(struct vdev_disk_io *io, int error)
+{
+	const struct file_op *op = file_op(io);
+
+	if (op->stage == FILE_SETTLE)
+		return 1;
+	if (op->stage != FILE_ZERO_WRITE && (op->stage != FILE_DATA || io->op != VDEV_DISK_WRITE))
+		return 0;
+	return vouches(op->ch->disk, io) && !of_space(error) && error != EFAULT;
+}
+
 static int unsupported(int error)
 {
 	return error == EOPNOTSUPP || error == ENOSYS || error == EPERM;
@@ -226,7 +265,11 @@ static int failed(struct vdev_disk_io *io, int error)
 		op->stage = FILE_ZERO_WRITE;
 		return 1;
 	}
-	if ((error == ENOSPC || error == EDQUOT || error == EFBIG) && !d->block_device)
+	if (may_have_lost(io, error) && atomic_exchange(&d->sync_lost, 1) && op->stage == FILE_SETTLE)
+		return end(op, VIRTQ_EIO, 0); /* has been told */
+	if (op->stage == FILE_SETTLE)
+		return end(op, VIRTQ_EIO, error); /* more space won't bring it back */
+	if (of_space(error) && !d->block_device)
 		return end(op, VIRTQ_ENOSPC, error);
 	if (error == ENOMEM)
 		return end(op, VIRTQ_ENOMEM, error);
@@ -249,7 +292,7 @@ static int transferred(struct vdev_disk_io *io, uint64_t n)
 		move(io, n, bounce_of(op), 1);
 	else
 		move(io, n, NULL, 0);
-	return op->done < io->len ? 1 : end(op, 0, 0);
+	return op->done < io->len ? 1 : end_well(io);
 }
 
 int file_op_advance(struct vdev_disk_io *io, int result)
@@ -265,13 +308,13 @@ int file_op_advance(struct vdev_disk_io *io, int result)
 	case FILE_PUNCH:
 	case FILE_ZERO_RANGE:
 		if (!(io->flags & VDEV_DISK_FUA))
-			return end(op, 0, 0);
+			break;
 		op->stage = FILE_SETTLE;
 		return 1;
 	case FILE_SETTLE:
 		break;
 	}
-	return end(op, 0, 0);
+	return end_well(io);
 }
 
 void file_op_report(struct vdev_disk_io *io)
@@ -284,7 +327,7 @@ void file_op_report(struct vdev_disk_io *io)
 	if (op->result == VIRTQ_ENOSPC)
 		event = VDEV_DISK_FULL;
 	else if (op->error == ENODEV || op->error == ENXIO || op->error == ESTALE ||
-	         op->error == ENOSPC)
+	         (op->error == ENOSPC && op->ch->disk->block_device))
 		event = VDEV_DISK_GONE;
 	file_disk_event(op->ch->disk, event, -op->error);
 }
