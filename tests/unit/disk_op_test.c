@@ -101,6 +101,7 @@ START_TEST(zeroes_fall_back_step_by_step)
 
 	disk.no_punch = 0;
 	disk.no_zero_range = 0;
+	disk.no_allocate = 0;
 	begin(VDEV_DISK_WRITE_ZEROES, VDEV_DISK_UNMAP | VDEV_DISK_FUA, left);
 	ck_assert_int_eq(step.kind, FILE_ALLOCATE);
 	ck_assert_int_eq(step.mode, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE);
@@ -135,6 +136,66 @@ START_TEST(zeroes_fall_back_step_by_step)
 	begin(VDEV_DISK_WRITE_ZEROES, VDEV_DISK_UNMAP, 4096);
 	ck_assert_int_eq(step.kind, FILE_WRITE);
 	ck_assert_int_eq(step.rw_flags, 0);
+}
+END_TEST
+
+/* A hole reads as zeroes; given space again it is what zeroes that may not unmap are to be. */
+START_TEST(zeroes_are_a_hole_filled_rather_than_written)
+{
+	const int punch = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+	const uint64_t len = (uint64_t)2 << 30;
+
+	disk.no_punch = 0;
+	disk.no_zero_range = 0;
+	disk.no_allocate = 0;
+	begin(VDEV_DISK_WRITE_ZEROES, VDEV_DISK_FUA, len);
+	ck_assert_int_eq(step.mode, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE);
+	ck_assert_int_eq(next(-EOPNOTSUPP), 1);
+	for (int round = 0; round < 2; round++) {
+		ck_assert_int_eq(step.kind, FILE_ALLOCATE);
+		ck_assert_int_eq(step.mode, punch);
+		ck_assert_int_eq(next(-EINTR), 1);
+		ck_assert_int_eq(next(0), 1);
+		ck_assert_int_eq(step.kind, FILE_ALLOCATE);
+		ck_assert_int_eq(step.mode, FALLOC_FL_KEEP_SIZE);
+		ck_assert_uint_eq(step.offset, 8192);
+		ck_assert_uint_eq(step.len, len);
+		/* Once it is settled, the second time there is no space. */
+		if (round == 0) {
+			ck_assert_int_eq(next(0), 1);
+			ck_assert_int_eq(step.kind, FILE_SYNC);
+			ck_assert_int_eq(next(0), 0);
+			ck_assert_int_eq(file_op(&io)->result, 0);
+			begin(VDEV_DISK_WRITE_ZEROES, 0, len); /* ZERO_RANGE is not tried again */
+		}
+	}
+	ck_assert_int_eq(next(-ENOSPC), 0);
+	ck_assert_int_eq(file_op(&io)->result, VIRTQ_ENOSPC);
+	ck_assert_int_eq(file_op(&io)->error, ENOSPC);
+	begin(VDEV_DISK_WRITE_ZEROES, 0, len);
+	ck_assert_int_eq(next(0), 1);
+	ck_assert_int_eq(next(0), 0);
+	ck_assert_int_eq(file_op(&io)->result, 0);
+	/* A hole that can't be filled is written; those after it are written at once. */
+	for (int round = 0; round < 2; round++) {
+		begin(VDEV_DISK_WRITE_ZEROES, 0, 4096);
+		if (round == 0) {
+			ck_assert_int_eq(next(0), 1);
+			ck_assert_int_eq(next(-EOPNOTSUPP), 1);
+		}
+		ck_assert_int_eq(step.kind, FILE_WRITE);
+		ck_assert_uint_eq(step.offset, 8192);
+		ck_assert_int_eq(next(4096), 0);
+		ck_assert_int_eq(file_op(&io)->result, 0);
+	}
+	ck_assert_int_eq(disk.no_punch, 0);
+	/* One that can't be made is written as well. */
+	disk.no_allocate = 0;
+	begin(VDEV_DISK_WRITE_ZEROES, 0, 4096);
+	ck_assert_int_eq(step.mode, punch);
+	ck_assert_int_eq(next(-EOPNOTSUPP), 1);
+	ck_assert_int_eq(step.kind, FILE_WRITE);
+	ck_assert_int_eq(disk.no_punch, 1);
 }
 END_TEST
 
@@ -316,6 +377,7 @@ void test_suites(SRunner *runner)
 	tcase_add_test(tc, interrupted_calls_are_repeated_but_not_for_ever);
 	tcase_add_test(tc, direct_transfers_go_on_at_blocks);
 	tcase_add_test(tc, zeroes_fall_back_step_by_step);
+	tcase_add_test(tc, zeroes_are_a_hole_filled_rather_than_written);
 	tcase_add_test(tc, discards_are_hints_and_fua_settles);
 	tcase_add_test(tc, errors_have_meanings);
 	tcase_add_test(tc, a_lost_sync_is_not_forgotten);

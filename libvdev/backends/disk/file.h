@@ -36,6 +36,7 @@ struct file_disk {
 	/* What the file system turned out not to be able to do. */
 	atomic_bool no_punch;
 	atomic_bool no_zero_range;
+	atomic_bool no_allocate;
 	atomic_bool sync_lost; /* acknowledged data may not have reached the medium: for good */
 	pthread_mutex_t lock;  /* holders, fn, ctx */
 	unsigned holders;
@@ -106,7 +107,15 @@ _Static_assert(sizeof(struct iovec) == sizeof(struct virtq_iov) &&
                    offsetof(struct iovec, iov_len) == offsetof(struct virtq_iov, len),
                "virtq_iov is laid out as iovec");
 
-enum file_stage { FILE_DATA, FILE_PUNCH, FILE_ZERO_RANGE, FILE_ZERO_WRITE, FILE_SETTLE };
+enum file_stage {
+	FILE_DATA,
+	FILE_PUNCH,
+	FILE_ZERO_RANGE,
+	FILE_ZERO_PUNCH, /* a hole in place of that, */
+	FILE_ZERO_FILL,  /* which is given space again */
+	FILE_ZERO_WRITE,
+	FILE_SETTLE
+};
 #define FILE_NO_BOUNCE (-1)
 
 static inline struct file_op *file_op(struct vdev_disk_io *io)

@@ -34,6 +34,18 @@ static int aligned(const struct file_disk *d, const struct vdev_disk_io *io)
 	return 1;
 }
 
+static int knows_not(const atomic_bool *flag)
+{
+	return atomic_load_explicit(flag, memory_order_relaxed);
+}
+
+/* Zeroes that take up space, where the file system can't make them in one go (tmpfs). */
+static uint8_t zero_stage(const struct file_disk *d)
+{
+	return knows_not(&d->no_punch) || knows_not(&d->no_allocate) ? FILE_ZERO_WRITE
+	                                                             : FILE_ZERO_PUNCH;
+}
+
 static uint8_t first_stage(const struct file_disk *d, const struct vdev_disk_io *io)
 {
 	if (io->op == VDEV_DISK_FLUSH)
@@ -42,10 +54,9 @@ static uint8_t first_stage(const struct file_disk *d, const struct vdev_disk_io 
 		return FILE_PUNCH;
 	if (io->op != VDEV_DISK_WRITE_ZEROES)
 		return FILE_DATA;
-	if ((io->flags & VDEV_DISK_UNMAP) && !atomic_load_explicit(&d->no_punch, memory_order_relaxed))
+	if ((io->flags & VDEV_DISK_UNMAP) && !knows_not(&d->no_punch))
 		return FILE_PUNCH;
-	return atomic_load_explicit(&d->no_zero_range, memory_order_relaxed) ? FILE_ZERO_WRITE
-	                                                                     : FILE_ZERO_RANGE;
+	return knows_not(&d->no_zero_range) ? zero_stage(d) : FILE_ZERO_RANGE;
 }
 
 /* Whether its success says that something is on stable storage. */
@@ -189,12 +200,17 @@ void file_op_step(struct vdev_disk_io *io, struct file_step *out)
 		step_zeroes(io, out);
 		break;
 	case FILE_PUNCH:
+	case FILE_ZERO_PUNCH:
 		out->kind = FILE_ALLOCATE;
 		out->mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
 		break;
 	case FILE_ZERO_RANGE:
 		out->kind = FILE_ALLOCATE;
 		out->mode = FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE;
+		break;
+	case FILE_ZERO_FILL:
+		out->kind = FILE_ALLOCATE;
+		out->mode = FALLOC_FL_KEEP_SIZE;
 		break;
 	case FILE_SETTLE:
 		out->kind = FILE_SYNC;
@@ -244,6 +260,36 @@ static int unsupported(int error)
 	return error == EOPNOTSUPP || error == ENOSYS || error == EPERM;
 }
 
+/* A stage that the file system can't do: another in its place, remembered. Returns whether there is one. */
+static int other_way(struct file_op *op)
+{
+	struct file_disk *d = op->ch->disk;
+	atomic_bool *no;
+
+	switch ((enum file_stage)op->stage) {
+	case FILE_PUNCH:
+		no = &d->no_punch;
+		op->stage = FILE_ZERO_RANGE;
+		break;
+	case FILE_ZERO_RANGE:
+		no = &d->no_zero_range;
+		op->stage = zero_stage(d);
+		break;
+	case FILE_ZERO_PUNCH:
+		no = &d->no_punch;
+		op->stage = FILE_ZERO_WRITE;
+		break;
+	case FILE_ZERO_FILL:
+		no = &d->no_allocate;
+		op->stage = FILE_ZERO_WRITE;
+		break;
+	default:
+		return 0;
+	}
+	atomic_store_explicit(no, 1, memory_order_relaxed);
+	return 1;
+}
+
 /* A step failed. Returns 1 when there is another way. */
 static int failed(struct vdev_disk_io *io, int error)
 {
@@ -253,18 +299,8 @@ static int failed(struct vdev_disk_io *io, int error)
 	/* ECANCELED: the thread that submitted it ended; nobody cancels otherwise. */
 	if ((error == EINTR || error == EAGAIN || error == ECANCELED) && op->retries++ < MAX_RETRIES)
 		return 1;
-	if (op->stage == FILE_PUNCH && unsupported(error)) {
-		atomic_store_explicit(&d->no_punch, 1, memory_order_relaxed);
-		if (io->op == VDEV_DISK_DISCARD)
-			return end(op, 0, 0); /* a discard is a hint */
-		op->stage = FILE_ZERO_RANGE;
-		return 1;
-	}
-	if (op->stage == FILE_ZERO_RANGE && unsupported(error)) {
-		atomic_store_explicit(&d->no_zero_range, 1, memory_order_relaxed);
-		op->stage = FILE_ZERO_WRITE;
-		return 1;
-	}
+	if (unsupported(error) && other_way(op))
+		return io->op == VDEV_DISK_DISCARD ? end(op, 0, 0) : 1; /* a discard is a hint */
 	if (may_have_lost(io, error) && atomic_exchange(&d->sync_lost, 1) && op->stage == FILE_SETTLE)
 		return end(op, VIRTQ_EIO, 0); /* has been told */
 	if (op->stage == FILE_SETTLE)
@@ -305,8 +341,12 @@ int file_op_advance(struct vdev_disk_io *io, int result)
 	case FILE_DATA:
 	case FILE_ZERO_WRITE:
 		return transferred(io, (uint64_t)result);
+	case FILE_ZERO_PUNCH:
+		op->stage = FILE_ZERO_FILL;
+		return 1;
 	case FILE_PUNCH:
 	case FILE_ZERO_RANGE:
+	case FILE_ZERO_FILL:
 		if (!(io->flags & VDEV_DISK_FUA))
 			break;
 		op->stage = FILE_SETTLE;
