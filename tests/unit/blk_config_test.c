@@ -93,8 +93,8 @@ START_TEST(a_rich_disk_offers_all)
 	ck_assert_uint_eq(fx_config_get(&fx, 36, 4), 1 << 22);
 	ck_assert_uint_eq(fx_config_get(&fx, 40, 4), 16);
 	ck_assert_uint_eq(fx_config_get(&fx, 44, 4), 8);
-	ck_assert_uint_eq(fx_config_get(&fx, 48, 4), 1 << 22);
-	ck_assert_uint_eq(fx_config_get(&fx, 52, 4), 16);
+	ck_assert_uint_eq(fx_config_get(&fx, 48, 4), 1 << 17);
+	ck_assert_uint_eq(fx_config_get(&fx, 52, 4), 1);
 	ck_assert_uint_eq(fx_config_get(&fx, 56, 1), 1);
 	ck_assert_uint_eq(fx_config_get(&fx, 57, 3), 0);
 	CLAUSE("blk/init/D3");

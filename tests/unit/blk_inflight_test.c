@@ -159,19 +159,21 @@ START_TEST(stop_and_quiesce_wait_for_what_is_out)
 }
 END_TEST
 
+/* Also in the middle of one that is several operations of the disk. */
 START_TEST(a_cancelled_request_stops_between_segments)
 {
+	struct fx_config cfg = {.bytes = _i & 2 ? (uint64_t)200 << 20 : 0};
 	struct fx_req *r = calloc(1, sizeof(*r));
 	uint8_t s[48];
 	struct blk_fx fx;
 
-	fx_start(&fx, FX_ASYNC | _i, NULL);
+	fx_start(&fx, FX_ASYNC | (_i & 1), &cfg);
 	slow_disk_hold(fx.disk, 1);
 	r->type = BLK_T_WRITE_ZEROES;
 	r->out = s;
-	r->out_len = 48;
+	r->out_len = _i & 2 ? 16 : 48;
 	for (unsigned i = 0; i < 3; i++)
-		fx_range(s + 16 * i, 8 * i, 8, 0);
+		fx_range(s + 16 * i, 8 * i, _i & 2 ? 3 << 17 : 8, 0);
 	fx_submit(&fx, 0, r);
 	serve(&fx);
 	ck_assert_uint_eq(fx.disk->nlog, 1);
@@ -449,7 +451,7 @@ void test_suites(SRunner *runner)
 	tcase_add_loop_test(tc, reset_waits_for_a_read_of_500_ms, 0, 2);
 	tcase_add_loop_test(tc, queue_reset_waits_for_a_read_of_500_ms, 0, 2);
 	tcase_add_loop_test(tc, stop_and_quiesce_wait_for_what_is_out, 0, 2);
-	tcase_add_loop_test(tc, a_cancelled_request_stops_between_segments, 0, 2);
+	tcase_add_loop_test(tc, a_cancelled_request_stops_between_segments, 0, 4);
 	tcase_add_loop_test(tc, requests_beyond_the_limit_wait_in_the_ring, 0, 2);
 	tcase_add_loop_test(tc, requests_beyond_the_limit_end_at_once, 0, FX_KINDS);
 	tcase_add_loop_test(tc, large_requests_wait_for_blocks, 0, 2);

@@ -121,7 +121,7 @@ START_TEST(segments_are_done_in_turn)
 	ck_assert_int_eq(fx_do(&fx, 0, r), BLK_S_IOERR);
 	ck_assert_uint_eq(fx.disk->nlog, 3);
 	slow_disk_fail(fx.disk, 0, 0);
-	/* One more than max_write_zeroes_seg, and lengths that are no segments. */
+	/* One more than ever was offered, and lengths that are no segments. */
 	slow_disk_clear(fx.disk);
 	fx_range(s + n, 1, 1, 0);
 	ck_assert_int_eq(fx_ranges_do(&fx, BLK_T_WRITE_ZEROES, s, n + 16), BLK_S_IOERR);
@@ -193,11 +193,57 @@ START_TEST(segments_are_as_long_as_offered)
 	fx_attach(&fx, _i, NULL);
 	most = (uint32_t)fx_config_get(&fx, 36, 4); /* max_discard_sectors */
 	ck_assert_uint_eq(most, 1u << 22);
-	ck_assert_uint_eq(fx_config_get(&fx, 48, 4), most); /* max_write_zeroes_sectors */
+	ck_assert_uint_eq(fx_config_get(&fx, 48, 4), 1u << 17); /* max_write_zeroes_sectors: 64 MiB */
+	ck_assert_uint_eq(fx_config_get(&fx, 52, 4), 1);        /* max_write_zeroes_seg */
 	ck_assert_int_eq(fx_range_do(&fx, BLK_T_DISCARD, 8, most, 0), BLK_S_OK);
 	ck_assert_int_eq(fx_range_do(&fx, BLK_T_DISCARD, 8, most + 1, 0), BLK_S_IOERR);
+	/* What a driver may remember that has seen larger ones. */
 	ck_assert_int_eq(fx_range_do(&fx, BLK_T_WRITE_ZEROES, 8, most, 0), BLK_S_OK);
 	ck_assert_int_eq(fx_range_do(&fx, BLK_T_WRITE_ZEROES, 8, most + 1, 0), BLK_S_IOERR);
+	fx_stop(&fx);
+}
+END_TEST
+
+/* Whatever the driver asks for, an operation that may have to write zeroes is one of 64 MiB at most. */
+START_TEST(long_zeroes_are_several_operations)
+{
+	enum { PART = 1 << 17 };
+	struct fx_config cfg = {.bytes = (uint64_t)150 << 20};
+	struct blk_fx fx;
+	uint8_t s[48];
+
+	fx_start(&fx, _i, &cfg);
+	fx_range(s, 0, 8, 0);
+	fx_range(s + 16, 16, 2 * PART + 8, 1);
+	fx_range(s + 32, 2 * PART + 100, 8, 0);
+	fx.disk->data[(uint64_t)(2 * PART + 23) << 9] = 0xff;
+	fx.disk->data[(uint64_t)(2 * PART + 24) << 9] = 0xff;
+	ck_assert_int_eq(fx_ranges_do(&fx, BLK_T_WRITE_ZEROES, s, 48), BLK_S_OK);
+	ck_assert_uint_eq(fx.disk->nlog, 5);
+	for (unsigned i = 0; i < 5; i++) {
+		static const uint64_t at[] = {0, 16, 16 + PART, 16 + 2 * PART, 2 * PART + 100};
+		static const uint64_t len[] = {8, PART, PART, 8, 8};
+
+		ck_assert_uint_eq(fx.disk->log[i].offset, at[i] << 9);
+		ck_assert_uint_eq(fx.disk->log[i].len, len[i] << 9);
+		ck_assert_uint_eq(fx.disk->log[i].flags, i > 0 && i < 4 ? VDEV_DISK_UNMAP : 0);
+	}
+	ck_assert_uint_eq(fx.disk->data[(uint64_t)(2 * PART + 23) << 9], 0);
+	ck_assert_uint_eq(fx.disk->data[(uint64_t)(2 * PART + 24) << 9], 0xff);
+	ck_assert_uint_eq(discarded(&fx), (uint64_t)(2 * PART + 24) << 9);
+	/* One that fails halfway leaves nothing to the next that gets its place. */
+	slow_disk_clear(fx.disk);
+	slow_disk_fail(fx.disk, VIRTQ_EIO, 0);
+	fx.disk->fail_after = 2;
+	ck_assert_int_eq(fx_ranges_do(&fx, BLK_T_WRITE_ZEROES, s, 48), BLK_S_IOERR);
+	ck_assert_uint_eq(fx.disk->nlog, 3);
+	slow_disk_fail(fx.disk, 0, 0);
+	slow_disk_clear(fx.disk);
+	ck_assert_int_eq(fx_range_do(&fx, BLK_T_WRITE_ZEROES, 16, PART, 0), BLK_S_OK);
+	ck_assert_int_eq(fx_range_do(&fx, BLK_T_DISCARD, 16, 2 * PART, 0), BLK_S_OK);
+	ck_assert_uint_eq(fx.disk->nlog, 2); /* other ranges are no work */
+	ck_assert_uint_eq(fx.disk->log[0].offset, 16 << 9);
+	ck_assert_uint_eq(fx.disk->log[0].len, (uint64_t)PART << 9);
 	fx_stop(&fx);
 }
 END_TEST
@@ -214,6 +260,7 @@ void test_suites(SRunner *runner)
 	tcase_add_loop_test(tc, segments_are_done_in_turn, 0, 8);
 	tcase_add_loop_test(tc, segments_are_checked_before_any_is_done, 0, 8);
 	tcase_add_loop_test(tc, feature_off_means_type_refused, 0, 8);
+	tcase_add_loop_test(tc, long_zeroes_are_several_operations, 0, 8);
 	tcase_add_loop_test(tc, segments_are_as_long_as_offered, 0, 2);
 	suite_add_tcase(suite, tc);
 	srunner_add_suite(runner, suite);

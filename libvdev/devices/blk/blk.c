@@ -216,8 +216,9 @@ static void offer_ranges(const struct vdev_disk_info *info, struct virtq_feature
 	}
 	if (info->write_zeroes) {
 		virtq_features_set(f, VDEV_BLK_F_WRITE_ZEROES);
-		put32(config + BLK_AT_ZEROES_SECTORS, BLK_RANGE_MAX);
-		put32(config + BLK_AT_ZEROES_SEG, BLK_RANGES);
+		/* Some disks have to write them, and a queue that stops waits for what is out. */
+		put32(config + BLK_AT_ZEROES_SECTORS, BLK_ZEROES_MAX);
+		put32(config + BLK_AT_ZEROES_SEG, BLK_ZEROES);
 		config[BLK_AT_ZEROES_UNMAP] = info->zeroes_may_unmap != 0;
 	}
 	if (info->secure_erase) {

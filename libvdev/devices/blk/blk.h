@@ -35,12 +35,14 @@ enum blk_type {
 enum blk_status { BLK_S_OK = 0, BLK_S_IOERR = 1, BLK_S_UNSUPP = 2 };
 
 enum {
-	BLK_HEADER = 16,         /* bytes of type, reserved, sector */
-	BLK_RANGE = 16,          /* bytes of one segment of DISCARD and its like */
-	BLK_RANGES = 16,         /* segments in one such request */
-	BLK_RANGE_MAX = 1 << 22, /* sectors of one segment: 2 GiB */
-	BLK_INLINE = 18,         /* pieces kept in the request object itself */
-	BLK_BLOCKS = 64,         /* requests with more pieces under way at a time, at most */
+	BLK_HEADER = 16,          /* bytes of type, reserved, sector */
+	BLK_RANGE = 16,           /* bytes of one segment of DISCARD and its like */
+	BLK_RANGES = 16,          /* segments in one such request */
+	BLK_RANGE_MAX = 1 << 22,  /* sectors of one segment: 2 GiB */
+	BLK_ZEROES = 1,           /* segments of WRITE_ZEROES that are offered */
+	BLK_ZEROES_MAX = 1 << 17, /* sectors of one, and of one operation of the disk: 64 MiB */
+	BLK_INLINE = 18,          /* pieces kept in the request object itself */
+	BLK_BLOCKS = 64,          /* requests with more pieces under way at a time, at most */
 	BLK_ID = 20,
 	BLK_LIFETIME = 6,
 	BLK_CONFIG = 96,
@@ -98,6 +100,7 @@ struct blk_req {
 	struct virtq_iov *block; /* borrowed for many pieces, or NULL */
 	struct virtq_chain copy;
 	struct virtq_iov pieces[BLK_INLINE];
+	uint64_t at; /* bytes of ranges[range] that have been submitted */
 	struct blk_range ranges[BLK_RANGES];
 };
 

@@ -194,16 +194,25 @@ static inline enum begun begin_data(struct blk_queue *bq, const struct virtq_cha
 static int next_op(struct blk_req *r)
 {
 	while (r->range < r->nranges) {
-		const struct blk_range *range = &r->ranges[r->range++];
+		const struct blk_range *range = &r->ranges[r->range];
+		uint64_t len = range->len - r->at;
+		uint64_t at = range->offset + r->at;
 
-		if (range->len == 0)
+		if (r->type == BLK_T_WRITE_ZEROES && len > (uint64_t)BLK_ZEROES_MAX << 9) {
+			len = (uint64_t)BLK_ZEROES_MAX << 9;
+			r->at += len;
+		} else {
+			r->at = 0;
+			r->range++;
+		}
+		if (len == 0)
 			continue;
 		r->io.op = r->type == BLK_T_DISCARD        ? VDEV_DISK_DISCARD
 		           : r->type == BLK_T_WRITE_ZEROES ? VDEV_DISK_WRITE_ZEROES
 		                                           : VDEV_DISK_SECURE_ERASE;
 		r->io.flags = (uint8_t)range->flags;
-		r->io.offset = range->offset;
-		r->io.len = range->len;
+		r->io.offset = at;
+		r->io.len = len;
 		return 1;
 	}
 	if (!r->flush_after)
@@ -216,7 +225,10 @@ static int next_op(struct blk_req *r)
 	return 1;
 }
 
-/* Read the segments of a DISCARD or the like and check them all before anything is done. */
+/*
+ * Read the segments of a DISCARD or the like and check them all before anything is done. Zeroes are taken in as many
+ * and as long segments as once were offered: a driver that looked then may live on, here or from a saved state.
+ */
 static uint8_t read_ranges(const struct blk_device *b, const struct virtq_chain *c, uint32_t type,
                            struct blk_range *ranges, uint32_t n)
 {
@@ -269,6 +281,7 @@ static enum begun begin_ranges(struct blk_queue *bq, const struct virtq_chain *c
 	r->type = (uint8_t)type;
 	r->bytes = 0;
 	r->range = 0;
+	r->at = 0;
 	r->nranges = (uint8_t)n;
 	r->flush_after = (uint8_t)through;
 	r->io.iov = NULL;
