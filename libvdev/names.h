@@ -116,6 +116,7 @@
 #define front_uva                   vdev__front_uva
 #define front_wait                  vdev__front_wait
 #define function_activate           vdev__function_activate
+#define function_config_changed     vdev__function_config_changed
 #define gate_add                    vdev__gate_add
 #define gate_remove                 vdev__gate_remove
 #define gate_update                 vdev__gate_update

@@ -122,7 +122,9 @@ struct vdev_function {
 	uint32_t active;   /* used since it was created or reset */
 	uint32_t quiesced;
 	struct vdev_pending pending[4]; /* RESET, QUIESCE, RESUME, SET_MEM */
-	uint64_t reserved[4];
+	uint32_t callers; /* who is in the attachment, from any thread: it stays until they are out */
+	uint32_t reserved0;
+	uint64_t reserved[3];
 };
 
 /** Set up the common part. For implementers of devices. @return 0 or VIRTQ_EINVAL */
@@ -132,6 +134,8 @@ VIRTQ_MUST_CHECK int vdev_function_init(struct vdev_function *fn,
 
 /**
  * Attach to the outside; NULL detaches. Not while queues are served or control operations are under way.
+ * Waits for other threads that are in config_changed or done of the attachment there was: afterwards nothing
+ * of it is called any more. So not from inside of these.
  * @return 0, VIRTQ_EINVAL, VIRTQ_EBUSY
  */
 VIRTQ_MUST_CHECK int vdev_function_attach(struct vdev_function *fn,

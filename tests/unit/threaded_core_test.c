@@ -5,6 +5,7 @@
  */
 #include <pthread.h>
 #include <sched.h>
+#include <semaphore.h>
 #include <string.h>
 #include <time.h>
 
@@ -398,6 +399,102 @@ START_TEST(owners_are_woken_while_they_change)
 }
 END_TEST
 
+/* An attachment that somebody is in: whoever takes it away waits, since it may be gone then. */
+struct visit {
+	struct fixture *f;
+	sem_t go;
+	unsigned inside, out, asked, detached;
+};
+
+static void stay(struct visit *visit)
+{
+	__atomic_store_n(&visit->inside, 1, __ATOMIC_RELEASE);
+	while (sem_wait(&visit->go) != 0)
+		;
+	__atomic_store_n(&visit->out, 1, __ATOMIC_RELEASE);
+}
+
+static void stay_config(void *ctx)
+{
+	stay(ctx);
+}
+
+static void stay_done(void *ctx, int op, unsigned queue, int result)
+{
+	(void)queue;
+	ck_assert_int_eq(op, VDEV_OP_QUIESCE);
+	ck_assert_int_eq(result, 0);
+	stay(ctx);
+}
+
+static void *update(void *ctx)
+{
+	vdev_config_update(((struct visit *)ctx)->f->v, 0, "new", 3);
+	return NULL;
+}
+
+static void *finish_and_run(void *ctx)
+{
+	struct fixture *f = ((struct visit *)ctx)->f;
+
+	echo_finish(&f->echo, 1);
+	ck_assert_int_ge(vdev_run(f->v, 0), 0);
+	return NULL;
+}
+
+static void *detach(void *ctx)
+{
+	struct visit *visit = ctx;
+
+	__atomic_store_n(&visit->asked, 1, __ATOMIC_RELEASE);
+	ck_assert_int_eq(vdev_function_attach(vdev_function(visit->f->v), NULL), 0);
+	ck_assert_uint_eq(__atomic_load_n(&visit->out, __ATOMIC_ACQUIRE), 1);
+	__atomic_store_n(&visit->detached, 1, __ATOMIC_RELEASE);
+	return NULL;
+}
+
+START_TEST(an_attachment_stays_while_it_is_called)
+{
+	const int by_config = _i == 0;
+	struct fixture f;
+	struct visit visit = {.f = &f};
+	const struct vdev_attachment a = {
+		.size = sizeof(a), .config_changed = stay_config, .done = stay_done, .ctx = &visit};
+	pthread_t caller, taker;
+	uint64_t until;
+
+	ck_assert_int_eq(sem_init(&visit.go, 0, 0), 0);
+	fixture_init(&f, LAYOUT_SPLIT, 1);
+	fixture_start(&f);
+	ck_assert_int_eq(vdev_function_attach(vdev_function(f.v), &a), 0);
+	if (!by_config) {
+		f.echo.hold = 1;
+		fixture_add(&f, 0, 0, 1, 8, 8);
+		vdev_loopback_kick(f.l, 0);
+		ck_assert_uint_eq(f.echo.nheld, 1);
+		ck_assert_int_eq(vdev_function_quiesce(vdev_function(f.v)), VIRTQ_EAGAIN);
+	}
+	ck_assert_int_eq(pthread_create(&caller, NULL, by_config ? update : finish_and_run, &visit), 0);
+	await(&visit.inside, 1);
+	ck_assert_int_eq(pthread_create(&taker, NULL, detach, &visit), 0);
+	await(&visit.asked, 1);
+	/* Time to be wrong in. */
+	for (until = ms() + 50; ms() < until;) {
+		ck_assert_uint_eq(__atomic_load_n(&visit.detached, __ATOMIC_ACQUIRE), 0);
+		sched_yield();
+	}
+	ck_assert_int_eq(sem_post(&visit.go), 0);
+	ck_assert_int_eq(pthread_join(caller, NULL), 0);
+	ck_assert_int_eq(pthread_join(taker, NULL), 0);
+	/* Nobody is told any more. */
+	visit.inside = 0;
+	vdev_config_update(f.v, 0, "old", 3);
+	ck_assert_uint_eq(visit.inside, 0);
+	fixture_fini(&f);
+	sem_destroy(&visit.go);
+}
+END_TEST
+
 /* Configuration changes by the device while the driver reads by the rules of 2.5. */
 struct changer {
 	struct fixture *f;
@@ -459,6 +556,7 @@ void test_suites(SRunner *runner)
 	tcase_add_loop_test(tc, control_under_traffic, 0, LAYOUTS);
 	tcase_add_loop_test(tc, owners_are_woken_while_they_change, 0, LAYOUTS);
 	tcase_add_loop_test(tc, an_owned_queue_that_cannot_start_is_broken, 0, LAYOUTS);
+	tcase_add_loop_test(tc, an_attachment_stays_while_it_is_called, 0, 2);
 	tcase_add_test(tc, configuration_is_read_whole);
 	suite_add_tcase(suite, tc);
 	srunner_add_suite(runner, suite);

@@ -65,20 +65,45 @@ static int any_pending(const struct vdev_function *fn)
 
 int vdev_function_attach(struct vdev_function *fn, const struct vdev_attachment *a)
 {
-	int busy;
+	int busy, rc;
 
 	if (a != NULL && a->size < offsetof(struct vdev_attachment, interrupt))
 		return VIRTQ_EINVAL;
+	do {
+		lock_take(&fn->lock);
+		rc = any_pending(fn) ? VIRTQ_EBUSY : 0;
+		busy = rc == 0 && fn->callers != 0;
+		if (rc == 0 && !busy) {
+			memset(&fn->attachment, 0, sizeof(fn->attachment));
+			if (a != NULL)
+				copy_sized(&fn->attachment, sizeof(fn->attachment), a, a->size);
+		}
+		lock_give(&fn->lock);
+	} while (busy);
+	return rc;
+}
+
+/* The attachment stays until leave(). */
+static void enter(struct vdev_function *fn)
+{
 	lock_take(&fn->lock);
-	busy = any_pending(fn);
+	fn->callers++;
 	lock_give(&fn->lock);
-	if (busy)
-		return VIRTQ_EBUSY;
-	if (a == NULL)
-		memset(&fn->attachment, 0, sizeof(fn->attachment));
-	else
-		copy_sized(&fn->attachment, sizeof(fn->attachment), a, a->size);
-	return 0;
+}
+
+static void leave(struct vdev_function *fn)
+{
+	lock_take(&fn->lock);
+	fn->callers--;
+	lock_give(&fn->lock);
+}
+
+void function_config_changed(struct vdev_function *fn)
+{
+	enter(fn);
+	if (fn->attachment.config_changed != NULL)
+		fn->attachment.config_changed(fn->attachment.ctx);
+	leave(fn);
 }
 
 struct virtq_log *vdev_function_log(struct vdev_function *fn)
@@ -126,10 +151,12 @@ static struct virtq_mem *finish(struct vdev_function *fn, int i)
 	return old;
 }
 
+/* The caller has entered the attachment: whoever waits for the operation may take it away as soon as that has ended. */
 static void tell_done(struct vdev_function *fn, int op, unsigned queue, int result)
 {
 	if (fn->attachment.done != NULL)
 		fn->attachment.done(fn->attachment.ctx, op, queue, result);
+	leave(fn);
 }
 
 /* End whatever has nothing left to wait for, and tell. */
@@ -145,6 +172,7 @@ static void settle(struct vdev_function *fn)
 		if (over) {
 			result = fn->pending[i].result;
 			old = finish(fn, i);
+			fn->callers++;
 		}
 		lock_give(&fn->lock);
 		if (old != NULL)
@@ -159,6 +187,7 @@ void vdev_function_done(struct vdev_function *fn, int op, unsigned queue, int re
 	int i = pending_of(op);
 
 	if (i < 0) {
+		enter(fn);
 		tell_done(fn, op, queue, result);
 		return;
 	}

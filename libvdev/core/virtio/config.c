@@ -69,8 +69,8 @@ void config_notify(struct vdev *v)
 	if (!now)
 		v->notify_held = 1;
 	lock_give(&v->lock);
-	if (now && v->fn.attachment.config_changed != NULL)
-		v->fn.attachment.config_changed(v->fn.attachment.ctx);
+	if (now)
+		function_config_changed(&v->fn);
 }
 
 void vdev_config_update(struct vdev *v, uint32_t offset, const void *bytes, uint32_t len)
@@ -108,8 +108,8 @@ void config_release(struct vdev *v)
 		store_release(&v->generation, v->generation + 1);
 	v->suspended = 0;
 	lock_give(&v->lock);
-	if (held && v->fn.attachment.config_changed != NULL)
-		v->fn.attachment.config_changed(v->fn.attachment.ctx);
+	if (held)
+		function_config_changed(&v->fn);
 }
 
 /*
