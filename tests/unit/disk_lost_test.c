@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* File disks whose medium loses something: flushes that fail once. */
+/* File disks whose medium loses something: flushes that fail once, sizes that change. */
 #include "check_main.h"
 #include "disk_rig.h"
 
 #include <errno.h>
+#include <poll.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static atomic_int
@@ -21,6 +24,29 @@ int __wrap_fdatasync(int fd)
 		return __real_fdatasync(fd);
 	errno = error;
 	return -1;
+}
+
+/* A thread that waits here with what it saw, until it is let go. */
+static _Thread_local int stays;
+static atomic_int has_seen, let_go;
+
+static void pause_ms(int ms)
+{
+	poll(NULL, 0, ms);
+}
+
+int __real_fstat(int fd, struct stat *st);
+int __wrap_fstat(int fd, struct stat *st);
+int __wrap_fstat(int fd, struct stat *st)
+{
+	int rc = __real_fstat(fd, st);
+
+	if (stays) {
+		atomic_store(&has_seen, 1);
+		while (!atomic_load(&let_go))
+			pause_ms(1);
+	}
+	return rc;
 }
 
 static int on_channel(struct rig *r, struct vdev_disk_channel *ch, int op, unsigned flags)
@@ -73,6 +99,48 @@ START_TEST(a_failed_flush_fails_all_that_follow)
 }
 END_TEST
 
+static atomic_int refreshed;
+
+static void *refresh_slowly(void *disk)
+{
+	stays = 1;
+	ck_assert_int_eq(vdev_disk_file_refresh(disk), 0);
+	return NULL;
+}
+
+static void *refresh(void *disk)
+{
+	ck_assert_int_eq(vdev_disk_file_refresh(disk), 0);
+	atomic_store(&refreshed, 1);
+	return NULL;
+}
+
+/* Who looked before the size changed does not bring the old one back. */
+START_TEST(an_older_size_does_not_come_back)
+{
+	struct vdev_disk_info info;
+	pthread_t slow, quick;
+	struct rig r;
+
+	ck_assert_int_eq(rig_open(&r, ".", 65536, RIG_SYNC, 0), 0);
+	ck_assert_int_eq(pthread_create(&slow, NULL, refresh_slowly, r.disk), 0);
+	while (!atomic_load(&has_seen))
+		pause_ms(1);
+	ck_assert_int_eq(ftruncate(r.fd, 131072), 0);
+	ck_assert_int_eq(pthread_create(&quick, NULL, refresh, r.disk), 0);
+	/* It would be through by now, were it not for the other. */
+	for (int ms = 0; ms < 200 && !atomic_load(&refreshed); ms += 10)
+		pause_ms(10);
+	atomic_store(&let_go, 1);
+	ck_assert_int_eq(pthread_join(slow, NULL), 0);
+	ck_assert_int_eq(pthread_join(quick, NULL), 0);
+	r.disk->ops->info(r.disk, &info);
+	ck_assert_uint_eq(info.bytes, 131072);
+	ck_assert_uint_eq(r.events[VDEV_DISK_RESIZED], 1);
+	rig_close(&r);
+}
+END_TEST
+
 void test_suites(SRunner *runner)
 {
 	Suite *suite = suite_create("disk_lost");
@@ -81,6 +149,7 @@ void test_suites(SRunner *runner)
 	tcase_set_timeout(tc, 60);
 	/* The engines whose system calls are ours to answer. */
 	tcase_add_loop_test(tc, a_failed_flush_fails_all_that_follow, RIG_SYNC, RIG_URING);
+	tcase_add_test(tc, an_older_size_does_not_come_back);
 	suite_add_tcase(suite, tc);
 	srunner_add_suite(runner, suite);
 }

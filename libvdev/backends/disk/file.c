@@ -25,22 +25,22 @@ static int power_of_two(uint64_t x)
 	return x != 0 && (x & (x - 1)) == 0;
 }
 
-/* Size in bytes now, or why there is none. */
+/* Bytes there are now, or why that can't be said. */
 static int look_at_size(const struct file_disk *d, uint64_t *out)
 {
 	struct stat st;
 
-	if (d->block_device) {
-		if (ioctl(d->fd, BLKGETSIZE64, out) < 0)
-			return -errno;
-	} else {
-		if (fstat(d->fd, &st) < 0)
-			return -errno;
-		*out = (uint64_t)st.st_size;
-	}
-	if (*out == 0 || *out % d->block_size != 0)
-		return VIRTQ_EINVAL;
+	if (d->block_device)
+		return ioctl(d->fd, BLKGETSIZE64, out) < 0 ? -errno : 0;
+	if (fstat(d->fd, &st) < 0)
+		return -errno;
+	*out = (uint64_t)st.st_size;
 	return 0;
+}
+
+static int whole_blocks(const struct file_disk *d, uint64_t bytes)
+{
+	return bytes != 0 && bytes % d->block_size == 0;
 }
 
 /* What O_DIRECT asks of offsets, lengths and addresses on a regular file. */
@@ -122,8 +122,10 @@ static int probe(struct file_disk *d)
 	if (d->discard_align < d->block_size)
 		d->discard_align = d->block_size;
 	rc = look_at_size(d, &bytes);
-	atomic_store(&d->bytes, rc < 0 ? 0 : bytes);
-	return rc;
+	if (rc < 0)
+		return rc;
+	atomic_store(&d->bytes, bytes);
+	return whole_blocks(d, bytes) ? 0 : VIRTQ_EINVAL;
 }
 
 static int in_memory(int fd)
@@ -323,19 +325,31 @@ void file_disk_event(struct file_disk *d, int event, int error)
 	pthread_mutex_unlock(&d->lock);
 }
 
+/* Look and store in one, so that nobody brings an older size back. Returns whether it is another, or why not. */
+static int look_again(struct file_disk *d)
+{
+	uint64_t bytes;
+	int rc;
+
+	pthread_mutex_lock(&d->lock);
+	rc = look_at_size(d, &bytes);
+	if (rc == 0 && !whole_blocks(d, bytes))
+		rc = VIRTQ_EINVAL;
+	if (rc == 0)
+		rc = atomic_exchange(&d->bytes, bytes) != bytes;
+	pthread_mutex_unlock(&d->lock);
+	return rc;
+}
+
 int vdev_disk_file_refresh(struct vdev_disk *disk)
 {
-	struct file_disk *d;
-	uint64_t bytes;
 	int rc;
 
 	if (disk == NULL || (disk->ops != &file_sync_ops && disk->ops != &file_async_ops))
 		return VIRTQ_EINVAL;
-	d = to_file(disk);
-	rc = look_at_size(d, &bytes);
-	if (rc < 0)
+	rc = look_again(to_file(disk));
+	if (rc <= 0)
 		return rc;
-	if (atomic_exchange(&d->bytes, bytes) != bytes)
-		file_disk_event(d, VDEV_DISK_RESIZED, 0);
+	file_disk_event(to_file(disk), VDEV_DISK_RESIZED, 0);
 	return 0;
 }

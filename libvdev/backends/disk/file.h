@@ -38,7 +38,7 @@ struct file_disk {
 	atomic_bool no_zero_range;
 	atomic_bool no_allocate;
 	atomic_bool sync_lost; /* acknowledged data may not have reached the medium: for good */
-	pthread_mutex_t lock;  /* holders, fn, ctx */
+	pthread_mutex_t lock;  /* holders, fn, ctx, stores to bytes */
 	unsigned holders;
 	vdev_disk_event_fn fn;
 	void *ctx;
