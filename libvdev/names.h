@@ -60,6 +60,7 @@
 #define file_disk_info              vdev__file_disk_info
 #define file_disk_on_event          vdev__file_disk_on_event
 #define file_disk_release           vdev__file_disk_release
+#define file_disk_shorter           vdev__file_disk_shorter
 #define file_op_advance             vdev__file_op_advance
 #define file_op_begin               vdev__file_op_begin
 #define file_op_report              vdev__file_op_report

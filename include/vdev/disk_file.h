@@ -80,7 +80,16 @@ struct vdev_disk_file_config {
  */
 VIRTQ_MUST_CHECK int vdev_disk_file_new(struct vdev_disk **out, const struct vdev_env *env,
                                         const struct vdev_disk_file_config *cfg);
-/** Look at the file's size again; tells the event listener if it changed. Any thread. */
+/**
+ * Look at the file's size again; tells the event listener if it changed. Any thread.
+ *
+ * Somebody else may have made the file shorter. The disk notices when a read or write finds its end
+ * (VDEV_DISK_GONE): from then on writes and zeroes beyond what is there end with VIRTQ_EIO, so that
+ * they don't make it long again with holes that read as zeroes, until this finds it whole. Not
+ * guarded against: a write beyond the end before anybody noticed, which makes the file longer.
+ * @return 0, -errno of the file system, VIRTQ_EINVAL (not a file disk; no bytes, or no whole blocks:
+ *         the capacity stays)
+ */
 VIRTQ_MUST_CHECK int vdev_disk_file_refresh(struct vdev_disk *d);
 
 #ifdef __cplusplus

@@ -141,6 +141,54 @@ START_TEST(an_older_size_does_not_come_back)
 }
 END_TEST
 
+static uint64_t size_of(const struct rig *r)
+{
+	struct stat st;
+
+	ck_assert_int_eq(fstat(r->fd, &st), 0);
+	return (uint64_t)st.st_size;
+}
+
+/* Once a read has found the image shorter than the disk, no write makes it long again. */
+START_TEST(a_shortened_image_stays_short)
+{
+	uint8_t buf[8192] = {0x5a};
+	struct rig r;
+
+	ck_assert_int_eq(rig_open(&r, ".", 65536, _i, 0), 0);
+	ck_assert_int_eq(rig_io(&r, VDEV_DISK_WRITE, 0, 65536 - 8192, buf, 8192), 0);
+	ck_assert_int_eq(ftruncate(r.fd, 20000), 0);
+	ck_assert_int_eq(rig_io(&r, VDEV_DISK_READ, 0, 32768, buf, 4096), VIRTQ_EIO);
+	ck_assert_uint_eq(r.events[VDEV_DISK_GONE], 1);
+	ck_assert_int_eq(rig_io(&r, VDEV_DISK_WRITE, 0, 32768, buf, 4096), VIRTQ_EIO);
+	ck_assert_int_eq(rig_io(&r, VDEV_DISK_WRITE, 0, 16384, buf, 4096), VIRTQ_EIO); /* across */
+	ck_assert_int_eq(rig_io(&r, VDEV_DISK_WRITE, VDEV_DISK_FUA, 61440, buf, 4096), VIRTQ_EIO);
+	ck_assert_int_eq(rig_io(&r, VDEV_DISK_WRITE_ZEROES, 0, 32768, NULL, 4096), VIRTQ_EIO);
+	ck_assert_int_eq(rig_io(&r, VDEV_DISK_DISCARD, 0, 32768, NULL, 4096), 0);
+	ck_assert_int_eq(rig_io(&r, VDEV_DISK_WRITE, 0, 8192, buf, 8192), 0);
+	ck_assert_int_eq(rig_io(&r, VDEV_DISK_WRITE_ZEROES, 0, 8192, NULL, 8192), 0);
+	ck_assert_int_eq(rig_io(&r, VDEV_DISK_FLUSH, 0, 0, NULL, 0), 0);
+	ck_assert_uint_eq(size_of(&r), 20000);
+	/* Half a block is no capacity. */
+	ck_assert_int_eq(vdev_disk_file_refresh(r.disk), VIRTQ_EINVAL);
+	ck_assert_int_eq(rig_io(&r, VDEV_DISK_WRITE, 0, 32768, buf, 4096), VIRTQ_EIO);
+	/* Whole again. */
+	ck_assert_int_eq(ftruncate(r.fd, 65536), 0);
+	ck_assert_int_eq(rig_io(&r, VDEV_DISK_WRITE, 0, 32768, buf, 4096), VIRTQ_EIO);
+	ck_assert_int_eq(vdev_disk_file_refresh(r.disk), 0);
+	ck_assert_int_eq(rig_io(&r, VDEV_DISK_WRITE, 0, 61440, buf, 4096), 0);
+	ck_assert_uint_eq(r.events[VDEV_DISK_RESIZED], 0);
+	/* Longer: up to the new end. */
+	ck_assert_int_eq(ftruncate(r.fd, 131072), 0);
+	ck_assert_int_eq(vdev_disk_file_refresh(r.disk), 0);
+	ck_assert_int_eq(rig_io(&r, VDEV_DISK_WRITE, 0, 131072 - 4096, buf, 4096), 0);
+	ck_assert_int_eq(rig_io(&r, VDEV_DISK_WRITE, 0, 131072, buf, 4096), VIRTQ_EIO);
+	ck_assert_uint_eq(size_of(&r), 131072);
+	ck_assert_uint_eq(r.events[VDEV_DISK_GONE], 1);
+	rig_close(&r);
+}
+END_TEST
+
 void test_suites(SRunner *runner)
 {
 	Suite *suite = suite_create("disk_lost");
@@ -149,6 +197,7 @@ void test_suites(SRunner *runner)
 	tcase_set_timeout(tc, 60);
 	/* The engines whose system calls are ours to answer. */
 	tcase_add_loop_test(tc, a_failed_flush_fails_all_that_follow, RIG_SYNC, RIG_URING);
+	tcase_add_loop_test(tc, a_shortened_image_stays_short, 0, RIG_ENGINES);
 	tcase_add_test(tc, an_older_size_does_not_come_back);
 	suite_add_tcase(suite, tc);
 	srunner_add_suite(runner, suite);

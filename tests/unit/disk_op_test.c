@@ -19,6 +19,8 @@ static void begin(int op, unsigned flags, uint64_t len)
 {
 	disk.block_size = 512;
 	disk.mem_align = 512;
+	disk.end = INT64_MAX;
+	disk.fd = -1; /* there is none to look at */
 	for (int i = 0; i < 3; i++)
 		iov[i] = (struct virtq_iov){.base = memory[i], .len = 4096};
 	io = (struct vdev_disk_io){.op = (uint8_t)op,
@@ -92,6 +94,12 @@ START_TEST(direct_transfers_go_on_at_blocks)
 	ck_assert_int_eq(file_op(&io)->result, VIRTQ_EIO);
 	ck_assert_int_eq(file_op(&io)->error, ENODEV);
 	disk.direct = 0;
+	/* Nothing is written beyond what is known to be there. */
+	disk.end = 8192 + 12287;
+	io.op = VDEV_DISK_WRITE;
+	ck_assert_int_eq(file_op_begin(&channel, &io), VIRTQ_EIO);
+	disk.end++;
+	ck_assert_int_eq(file_op_begin(&channel, &io), 0);
 }
 END_TEST
 

@@ -125,6 +125,7 @@ static int probe(struct file_disk *d)
 	if (rc < 0)
 		return rc;
 	atomic_store(&d->bytes, bytes);
+	atomic_store(&d->end, bytes);
 	return whole_blocks(d, bytes) ? 0 : VIRTQ_EINVAL;
 }
 
@@ -325,20 +326,31 @@ void file_disk_event(struct file_disk *d, int event, int error)
 	pthread_mutex_unlock(&d->lock);
 }
 
-/* Look and store in one, so that nobody brings an older size back. Returns whether it is another, or why not. */
-static int look_again(struct file_disk *d)
+/*
+ * Look and store in one, so that nobody brings an older size back. What is not whole blocks is no new capacity, but
+ * writes respect it all the same. Returns whether the capacity is another (with resize), or why not.
+ */
+static int look_again(struct file_disk *d, int resize)
 {
 	uint64_t bytes;
 	int rc;
 
 	pthread_mutex_lock(&d->lock);
 	rc = look_at_size(d, &bytes);
-	if (rc == 0 && !whole_blocks(d, bytes))
-		rc = VIRTQ_EINVAL;
-	if (rc == 0)
-		rc = atomic_exchange(&d->bytes, bytes) != bytes;
+	if (rc == 0) {
+		atomic_store(&d->end, bytes);
+		if (!whole_blocks(d, bytes))
+			rc = VIRTQ_EINVAL;
+		else if (resize)
+			rc = atomic_exchange(&d->bytes, bytes) != bytes;
+	}
 	pthread_mutex_unlock(&d->lock);
 	return rc;
+}
+
+void file_disk_shorter(struct file_disk *d)
+{
+	(void)look_again(d, 0);
 }
 
 int vdev_disk_file_refresh(struct vdev_disk *disk)
@@ -347,7 +359,7 @@ int vdev_disk_file_refresh(struct vdev_disk *disk)
 
 	if (disk == NULL || (disk->ops != &file_sync_ops && disk->ops != &file_async_ops))
 		return VIRTQ_EINVAL;
-	rc = look_again(to_file(disk));
+	rc = look_again(to_file(disk), 1);
 	if (rc <= 0)
 		return rc;
 	file_disk_event(to_file(disk), VDEV_DISK_RESIZED, 0);

@@ -33,12 +33,13 @@ struct file_disk {
 	uint32_t opt_io;
 	uint32_t discard_align;
 	_Atomic uint64_t bytes;
+	_Atomic uint64_t end; /* what there was when it was last looked at: nothing is written beyond */
 	/* What the file system turned out not to be able to do. */
 	atomic_bool no_punch;
 	atomic_bool no_zero_range;
 	atomic_bool no_allocate;
 	atomic_bool sync_lost; /* acknowledged data may not have reached the medium: for good */
-	pthread_mutex_t lock;  /* holders, fn, ctx, stores to bytes */
+	pthread_mutex_t lock;  /* holders, fn, ctx, stores to bytes, end */
 	unsigned holders;
 	vdev_disk_event_fn fn;
 	void *ctx;
@@ -164,6 +165,8 @@ void file_channel_end(struct file_channel *ch, struct vdev_disk_io *io);
 
 /* file.c */
 void file_disk_event(struct file_disk *d, int event, int error);
+/* There is less than there should be: see how much. */
+void file_disk_shorter(struct file_disk *d);
 void file_disk_info(struct vdev_disk *d, struct vdev_disk_info *out);
 int file_disk_acquire(struct vdev_disk *d);
 void file_disk_release(struct vdev_disk *d);

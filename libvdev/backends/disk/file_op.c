@@ -78,6 +78,10 @@ static int check(const struct file_disk *d, const struct vdev_disk_io *io)
 		return VIRTQ_EIO;
 	if (io->offset > INT64_MAX || io->len > INT64_MAX - io->offset)
 		return VIRTQ_EINVAL;
+	/* Somebody else made the image shorter: a write would make it long again, with zeroes where data was. */
+	if ((io->op == VDEV_DISK_WRITE || io->op == VDEV_DISK_WRITE_ZEROES) &&
+	    io->offset + io->len > atomic_load_explicit(&d->end, memory_order_relaxed))
+		return VIRTQ_EIO;
 	/* Half a block could only be written by reading the other half first, which nobody else may see. */
 	if (d->direct && ((io->offset | io->len) & (d->block_size - 1)) != 0)
 		return VIRTQ_EINVAL;
@@ -369,5 +373,7 @@ void file_op_report(struct vdev_disk_io *io)
 	else if (op->error == ENODEV || op->error == ENXIO || op->error == ESTALE ||
 	         (op->error == ENOSPC && op->ch->disk->block_device))
 		event = VDEV_DISK_GONE;
+	if (event == VDEV_DISK_GONE && !op->ch->disk->block_device)
+		file_disk_shorter(op->ch->disk);
 	file_disk_event(op->ch->disk, event, -op->error);
 }
