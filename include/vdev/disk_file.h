@@ -73,8 +73,8 @@ struct vdev_disk_file_config {
  * A flush or FUA write that fails (other than a FUA write for want of space) is not forgiven: the
  * kernel tells of a failed write-back once, to one caller, and takes the lost data for written.
  * The listener is told (VDEV_DISK_FAILED or VDEV_DISK_GONE, once for the flushes), and from then on
- * every flush and FUA write of this disk ends with VIRTQ_EIO, those under way on other channels
- * included, until the image is opened anew; with a cfg->fd, by the caller too, whose description
+ * every flush and FUA write of this disk ends with VIRTQ_EIO, those included that began before and
+ * end after it, until the image is opened anew; with a cfg->fd, by the caller too, whose description
  * this is. Reads and plain writes go on.
  * @return 0, -errno of the file system, VIRTQ_EINVAL (size, type)
  */
