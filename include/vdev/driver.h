@@ -233,12 +233,17 @@ VIRTQ_MUST_CHECK int vdev_driver_queue_reset(struct vdev_driver_queue *q);
  * Suspend the device and wait until it is (SUSPEND, section 3.4). Meanwhile nothing is notified and
  * the caller adds no buffers; a kick that another thread has begun may still arrive, so owners of
  * queues stop first. Phase RUNNING, or SUSPENDED after VIRTQ_EAGAIN.
- * @return 0, VIRTQ_EAGAIN, VIRTQ_ENOTSUP: not negotiated, VIRTQ_EBROKEN: the device wants a reset
- *         instead, VIRTQ_EINVAL, VIRTQ_EIO
+ * @return 0; VIRTQ_EAGAIN: not within the bound, call again; VIRTQ_ENOTSUP: not negotiated; VIRTQ_EBROKEN: the
+ *         device wants a reset instead; VIRTQ_EINVAL: wrong phase, or vdev_driver_resume() has begun; VIRTQ_EIO: gone
  */
 VIRTQ_MUST_CHECK int vdev_driver_suspend(struct vdev_driver *d);
 
-/** Let a suspended device go on. @return as vdev_driver_suspend() */
+/**
+ * Let a suspended device go on, and wait until it does. Phase SUSPENDED; RUNNING when this has returned 0.
+ * @return 0; VIRTQ_EAGAIN: vdev_driver_suspend() has not returned 0 yet (nothing was asked; it may suspend at any
+ *         moment, so call that again first), or the device does not go on within the bound: call again;
+ *         VIRTQ_EBROKEN, VIRTQ_EINVAL, VIRTQ_EIO as vdev_driver_suspend()
+ */
 VIRTQ_MUST_CHECK int vdev_driver_resume(struct vdev_driver *d);
 
 #ifdef __cplusplus

@@ -46,7 +46,7 @@ int driver_shown(struct vdev_driver *d)
 	return status == 0 && d->status != 0 ? VIRTQ_EIO : status;
 }
 
-/* Bits are only ever added, until the next reset. */
+/* Bits are only ever added by us, until the next reset; the device takes two back (see Suspend). */
 static void add_status(struct vdev_driver *d, uint8_t bits)
 {
 	d->status |= bits;
@@ -391,8 +391,20 @@ int vdev_driver_config_write(struct vdev_driver *d, const struct vdev_driver_fie
 
 /* --- Suspend ---------------------------------------------------------------------------------- */
 
+/*
+ * A device that has suspended clears DRIVER_OK, one that goes on clears SUSPEND. d->status follows, and so says which of
+ * the two is under way or over in phase SUSPENDED: both bits: it is to suspend; SUSPEND alone: it is suspended; DRIVER_OK
+ * alone: it is to go on. A bit that it took back is never written again but to ask for the same anew.
+ */
+static int suspend_bits(const struct vdev_driver *d)
+{
+	return d->status & (VIRTQ_STATUS_SUSPEND | VIRTQ_STATUS_DRIVER_OK);
+}
+
 int vdev_driver_suspend(struct vdev_driver *d)
 {
+	int rc;
+
 	if (!in_phase(d, VDEV_DRIVER_RUNNING) && !in_phase(d, VDEV_DRIVER_SUSPENDED))
 		return VIRTQ_EINVAL;
 	if (!virtq_features_has(&d->features, VIRTQ_F_SUSPEND))
@@ -400,8 +412,23 @@ int vdev_driver_suspend(struct vdev_driver *d)
 	if (in_phase(d, VDEV_DRIVER_RUNNING)) {
 		set_phase(d, VDEV_DRIVER_SUSPENDED);
 		add_status(d, VIRTQ_STATUS_SUSPEND);
+	} else if (suspend_bits(d) == VIRTQ_STATUS_DRIVER_OK) {
+		return VIRTQ_EINVAL;
 	}
-	return await_status(d, VIRTQ_STATUS_SUSPEND | VIRTQ_STATUS_DRIVER_OK, VIRTQ_STATUS_SUSPEND);
+	rc = await_status(d, VIRTQ_STATUS_SUSPEND | VIRTQ_STATUS_DRIVER_OK, VIRTQ_STATUS_SUSPEND);
+	if (rc == 0)
+		d->status &= (uint8_t)~VIRTQ_STATUS_DRIVER_OK;
+	return rc;
+}
+
+/* Nothing can be asked of a device that has not suspended yet. */
+static int not_suspended(struct vdev_driver *d)
+{
+	int status = driver_shown(d);
+
+	if (status < 0)
+		return status;
+	return status & VIRTQ_STATUS_NEEDS_RESET ? VIRTQ_EBROKEN : VIRTQ_EAGAIN;
 }
 
 int vdev_driver_resume(struct vdev_driver *d)
@@ -410,12 +437,16 @@ int vdev_driver_resume(struct vdev_driver *d)
 
 	if (!in_phase(d, VDEV_DRIVER_SUSPENDED))
 		return VIRTQ_EINVAL;
-	/* The device has cleared DRIVER_OK, and clears SUSPEND: the driver sets the one bit. */
-	add_status(d, VIRTQ_STATUS_DRIVER_OK);
+	if (suspend_bits(d) == (VIRTQ_STATUS_SUSPEND | VIRTQ_STATUS_DRIVER_OK))
+		return not_suspended(d);
+	if (suspend_bits(d) == VIRTQ_STATUS_SUSPEND) {
+		/* The one bit is set; asked once, since a device that goes on already would take it for a new suspend. */
+		add_status(d, VIRTQ_STATUS_DRIVER_OK);
+		d->status &= (uint8_t)~VIRTQ_STATUS_SUSPEND;
+	}
 	rc = await_status(d, VIRTQ_STATUS_SUSPEND | VIRTQ_STATUS_DRIVER_OK, VIRTQ_STATUS_DRIVER_OK);
 	if (rc < 0)
 		return rc;
-	d->status &= (uint8_t)~VIRTQ_STATUS_SUSPEND; /* as the device now shows it */
 	set_phase(d, VDEV_DRIVER_RUNNING);
 	return 0;
 }

@@ -76,6 +76,8 @@ uint32_t fake_status_read(struct fake *f)
 		if (f->status & VIRTQ_STATUS_DRIVER_OK && f->status & VIRTQ_STATUS_SUSPEND)
 			f->status &= (uint8_t)~VIRTQ_STATUS_DRIVER_OK;
 	}
+	if (f->resume_left > 0 && --f->resume_left == 0)
+		f->status = (uint8_t)((f->status & ~VIRTQ_STATUS_SUSPEND) | VIRTQ_STATUS_DRIVER_OK);
 	return f->status;
 }
 
@@ -122,7 +124,9 @@ void fake_status_write(struct fake *f, uint32_t value)
 			f->status |= VIRTQ_STATUS_NEEDS_RESET;
 		f->suspend_left = f->suspend_delay + 1;
 	} else if (value & VIRTQ_STATUS_DRIVER_OK && old & VIRTQ_STATUS_SUSPEND) {
-		f->status &= (uint8_t)~VIRTQ_STATUS_SUSPEND;
+		/* Until it goes on it shows what it showed before. */
+		f->status &= (uint8_t)~(f->resume_delay == 0 ? VIRTQ_STATUS_SUSPEND : VIRTQ_STATUS_DRIVER_OK);
+		f->resume_left = f->resume_delay;
 	}
 }
 

@@ -71,6 +71,7 @@ struct fake {
 	int queue_reset_delay, queue_reset_left; /* reads until queue_reset is 0 */
 	int generation_moves;                    /* reads of the configuration that change it */
 	int suspend_delay, suspend_left;
+	int resume_delay, resume_left; /* reads of the status until it goes on */
 	int refuse_features, needs_reset_at_ok, needs_reset_at_suspend;
 	int ignore_queue_reset; /* the register reads 0, and nothing happens */
 	int old_selectors;      /* of features: everything above 0 is 1 */

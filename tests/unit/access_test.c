@@ -477,6 +477,48 @@ START_TEST(suspend_and_resume)
 }
 END_TEST
 
+/* Both ways take longer than a call waits. What is under way is neither taken for over nor asked for anew. */
+START_TEST(suspend_and_resume_late)
+{
+	struct access_rig *r = start(_i);
+	unsigned writes;
+
+	access_run(r, features_of(1, VIRTQ_F_SUSPEND));
+	r->fake.suspend_delay = 50;
+	ck_assert_int_eq(vdev_driver_suspend(r->d), VIRTQ_EAGAIN);
+	ck_assert_int_eq(vdev_driver_status(r->d), 0x1f);
+	ck_assert_int_eq(vdev_driver_resume(r->d), VIRTQ_EAGAIN); /* it is still to suspend */
+	ck_assert_int_eq(vdev_driver_phase(r->d), VDEV_DRIVER_SUSPENDED);
+	ck_assert_int_eq(status_written(r, 0x1f, 1), -1);
+	while (vdev_driver_status(r->d) != 0x1b)
+		;
+	ck_assert_int_eq(vdev_driver_resume(r->d), VIRTQ_EAGAIN); /* not known to its driver yet */
+	ck_assert_int_eq(vdev_driver_suspend(r->d), 0);
+	ck_assert_int_eq(vdev_driver_suspend(r->d), 0); /* as it is */
+	r->fake.resume_delay = 30;
+	ck_assert_int_eq(vdev_driver_resume(r->d), VIRTQ_EAGAIN);
+	ck_assert_int_ge(status_written(r, 0x1f, 1), 0);
+	ck_assert_int_eq(vdev_driver_suspend(r->d), VIRTQ_EINVAL);
+	while (vdev_driver_status(r->d) != 0xf)
+		;
+	writes = r->fake.mmio ? fake_count(&r->fake, 1, FAKE_MMIO, 0x70)
+	                      : fake_count(&r->fake, 1, FAKE_COMMON, 0x14);
+	ck_assert_int_eq(vdev_driver_resume(r->d), 0);
+	ck_assert_int_eq(vdev_driver_phase(r->d), VDEV_DRIVER_RUNNING);
+	ck_assert_uint_eq(writes, r->fake.mmio ? fake_count(&r->fake, 1, FAKE_MMIO, 0x70)
+	                                       : fake_count(&r->fake, 1, FAKE_COMMON, 0x14));
+	for (int i = 0; i < 100; i++)
+		ck_assert_int_eq(vdev_driver_status(r->d), 0xf);
+	/* Once more, and given up when it is suspended: that does not let it go on. */
+	r->fake.suspend_delay = 0;
+	ck_assert_int_eq(vdev_driver_suspend(r->d), 0);
+	vdev_driver_fail(r->d);
+	ck_assert_int_ge(status_written(r, 0x9b, 0), 0);
+	ck_assert_int_eq(vdev_driver_status(r->d), 0x9b);
+	access_fini(r);
+}
+END_TEST
+
 START_TEST(failed)
 {
 	struct access_rig *r = start(_i);
@@ -540,6 +582,7 @@ void test_suites(SRunner *runner)
 	tcase_add_loop_test(tc, a_queue_that_is_being_reset, 0, WAYS);
 	tcase_add_loop_test(tc, queue_reset_not_negotiated, 0, WAYS);
 	tcase_add_loop_test(tc, suspend_and_resume, 0, WAYS);
+	tcase_add_loop_test(tc, suspend_and_resume_late, 0, WAYS);
 	tcase_add_loop_test(tc, failed, 0, WAYS);
 	tcase_add_loop_test(tc, interrupt_causes, 0, WAYS);
 	suite_add_tcase(suite, tc);
