@@ -184,8 +184,11 @@ void vdev_driver_fail(struct vdev_driver *d);
 void vdev_driver_notify(struct vdev_driver_queue *q);
 
 /**
- * Publish what was added to the queue, and notify the device if it wants that.
- * @return 1: it was notified, 0: no need
+ * Publish what was added to the queue, and notify the device if it wants that. In phase NEGOTIATED the buffers of a
+ * started queue are published and nothing is sent; in SUSPENDED, and for a queue that is not started, nothing
+ * happens. What was not told then is with the first kick after vdev_driver_ready() or vdev_driver_resume(), which
+ * may have nothing new.
+ * @return 1: it was notified, 0: no need, or not now
  */
 int vdev_driver_kick(struct vdev_driver_queue *q);
 

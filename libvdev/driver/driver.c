@@ -290,11 +290,17 @@ int vdev_driver_queue_reset(struct vdev_driver_queue *q)
 	return 0;
 }
 
+/* Whether the device may be told of buffers now. */
+static int may_notify(const struct vdev_driver_queue *q)
+{
+	return in_phase(q->driver, VDEV_DRIVER_RUNNING) && driver_queue_is(q, QUEUE_STARTED);
+}
+
 void vdev_driver_notify(struct vdev_driver_queue *q)
 {
 	struct vdev_driver *d = q->driver;
 
-	if (!in_phase(d, VDEV_DRIVER_RUNNING) || !driver_queue_is(q, QUEUE_STARTED))
+	if (!may_notify(q))
 		return;
 	if (virtq_features_has(&d->features, VIRTQ_F_NOTIFICATION_DATA))
 		d->ops->notify(q, virtq_drv_notify_data(q->vq, q->notify_id), 4);
@@ -304,8 +310,13 @@ void vdev_driver_notify(struct vdev_driver_queue *q)
 
 int vdev_driver_kick(struct vdev_driver_queue *q)
 {
-	virtq_drv_publish(q->vq);
-	if (virtq_drv_should_kick(q->vq) != 1)
+	int may = may_notify(q);
+
+	/* Buffers may be there before the device is ready, and are not to come once it suspends. */
+	if (may || (in_phase(q->driver, VDEV_DRIVER_NEGOTIATED) && driver_queue_is(q, QUEUE_STARTED)))
+		virtq_drv_publish(q->vq);
+	/* To be asked is to forget what was published: not before it can be told. */
+	if (!may || virtq_drv_should_kick(q->vq) != 1)
 		return 0;
 	vdev_driver_notify(q);
 	return 1;

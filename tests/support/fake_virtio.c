@@ -125,7 +125,8 @@ void fake_status_write(struct fake *f, uint32_t value)
 		f->suspend_left = f->suspend_delay + 1;
 	} else if (value & VIRTQ_STATUS_DRIVER_OK && old & VIRTQ_STATUS_SUSPEND) {
 		/* Until it goes on it shows what it showed before. */
-		f->status &= (uint8_t)~(f->resume_delay == 0 ? VIRTQ_STATUS_SUSPEND : VIRTQ_STATUS_DRIVER_OK);
+		f->status &=
+			(uint8_t) ~(f->resume_delay == 0 ? VIRTQ_STATUS_SUSPEND : VIRTQ_STATUS_DRIVER_OK);
 		f->resume_left = f->resume_delay;
 	}
 }

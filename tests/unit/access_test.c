@@ -211,6 +211,14 @@ static struct fake_access last_notify(const struct access_rig *r)
 	return a;
 }
 
+/* What was made available in a split ring of 16. */
+static unsigned avail_index(const struct access_rig *r, unsigned i)
+{
+	const uint8_t *avail = (const uint8_t *)r->ring[i] + 16 * 16;
+
+	return avail[2] | (unsigned)avail[3] << 8;
+}
+
 START_TEST(notifications)
 {
 	struct access_rig *r = start(_i);
@@ -221,6 +229,8 @@ START_TEST(notifications)
 	ck_assert_int_eq(access_start(r, 1, 16, VDEV_DRIVER_NO_VECTOR), 0);
 	ck_assert_int_eq(virtq_drv_add(&r->vq[1], &seg, 1, 0, r), 0);
 	vdev_driver_notify(&r->q[1]); /* nothing happens: the fake would object */
+	ck_assert_int_eq(vdev_driver_kick(&r->q[1]), 0);
+	ck_assert_uint_eq(avail_index(r, 1), 1); /* but it is there */
 	CLAUSE("init/device-init/R6");
 	ck_assert_int_eq(vdev_driver_ready(r->d), 0);
 	ck_assert_int_eq(vdev_driver_kick(&r->q[1]), 1);
@@ -477,6 +487,25 @@ START_TEST(suspend_and_resume)
 }
 END_TEST
 
+START_TEST(kicks_while_suspended)
+{
+	struct access_rig *r = start(_i);
+	struct virtq_seg seg = {0x1000, 512};
+
+	access_run(r, features_of(1, VIRTQ_F_SUSPEND));
+	ck_assert_int_eq(virtq_drv_add(&r->vq[1], &seg, 1, 0, r), 0);
+	ck_assert_int_eq(vdev_driver_suspend(r->d), 0);
+	ck_assert_int_eq(vdev_driver_kick(&r->q[1]), 0);
+	ck_assert_uint_eq(avail_index(r, 1), 0);
+	ck_assert_uint_eq(last_notify(r).width, 0);
+	ck_assert_int_eq(vdev_driver_resume(r->d), 0);
+	ck_assert_int_eq(vdev_driver_kick(&r->q[1]), 1);
+	ck_assert_uint_eq(avail_index(r, 1), 1);
+	ck_assert_uint_ne(last_notify(r).width, 0);
+	access_fini(r);
+}
+END_TEST
+
 /* Both ways take longer than a call waits. What is under way is neither taken for over nor asked for anew. */
 START_TEST(suspend_and_resume_late)
 {
@@ -582,6 +611,7 @@ void test_suites(SRunner *runner)
 	tcase_add_loop_test(tc, a_queue_that_is_being_reset, 0, WAYS);
 	tcase_add_loop_test(tc, queue_reset_not_negotiated, 0, WAYS);
 	tcase_add_loop_test(tc, suspend_and_resume, 0, WAYS);
+	tcase_add_loop_test(tc, kicks_while_suspended, 0, WAYS);
 	tcase_add_loop_test(tc, suspend_and_resume_late, 0, WAYS);
 	tcase_add_loop_test(tc, failed, 0, WAYS);
 	tcase_add_loop_test(tc, interrupt_causes, 0, WAYS);
