@@ -127,7 +127,7 @@ VIRTQ_MUST_CHECK int vdev_pci_driver_set_msix(struct vdev_pci_driver *p, int on)
 /**
  * Map configuration change notifications to an MSI-X vector, or to none. From phase NEGOTIATED on.
  * @return 0, VIRTQ_EINVAL: no such vector or wrong phase, VIRTQ_ENOSPC: the device has no resources
- *         for it, VIRTQ_ENOTSUP: no MSI-X
+ *         for it, VIRTQ_ENOTSUP: no MSI-X, VIRTQ_EPROTO: it was to map none and shows another
  */
 VIRTQ_MUST_CHECK int vdev_pci_driver_set_config_vector(struct vdev_pci_driver *p, uint16_t vector);
 

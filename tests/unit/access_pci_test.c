@@ -108,6 +108,22 @@ START_TEST(capabilities_passed_over)
 }
 END_TEST
 
+/* BARs that are not used need no addresses: they are not decoded. */
+START_TEST(window_without_bars)
+{
+	struct access_rig *r = &rig;
+
+	access_init(r, WAY_WINDOW);
+	ck_assert_uint_eq(r->fake.config[4], 0);
+	access_run(r, none);
+	ck_assert_uint_eq(r->fake.config[4], 4); /* the rings are reached */
+	access_fini(r);
+	access_init(r, WAY_PCI);
+	ck_assert_uint_eq(r->fake.config[4], 3);
+	access_fini(r);
+}
+END_TEST
+
 START_TEST(structures_that_are_missing)
 {
 	for (int missing = 1; missing <= 3; missing++) {
@@ -394,6 +410,7 @@ void test_suites(SRunner *runner)
 	tcase_add_test(tc, ids);
 	tcase_add_test(tc, nothing_is_written_to_capabilities);
 	tcase_add_test(tc, capabilities_passed_over);
+	tcase_add_test(tc, window_without_bars);
 	tcase_add_test(tc, structures_that_are_missing);
 	tcase_add_test(tc, window_with_a_lock);
 	tcase_add_test(tc, window_of_an_older_caller);

@@ -367,7 +367,9 @@ int vdev_pci_driver_init_sized(struct vdev_pci_driver *p, size_t p_size,
 	rc = pci_find_structures(p);
 	if (rc < 0)
 		return rc;
-	add_command(p, PCI_COMMAND_MEMORY | PCI_COMMAND_IO);
+	/* BARs that nobody uses may have no addresses, and would answer at those of others. */
+	if (p->access.bar_read != NULL)
+		add_command(p, PCI_COMMAND_MEMORY | PCI_COMMAND_IO);
 	return (int)p->driver.device_id;
 }
 
