@@ -54,7 +54,8 @@ struct vdev_vhost_user_config {
 
 /**
  * Serve @p v. It attaches itself to the device, which must outlive it.
- * @return 0, -EADDRINUSE (someone listens there), other -errno, VIRTQ_EINVAL, VIRTQ_ENOMEM
+ * @return 0, -EADDRINUSE (someone listens there), -ETIMEDOUT (VDEV_VHOST_USER_CONNECT: who listens takes no connection
+ *         within 10 s), other -errno, VIRTQ_EINVAL, VIRTQ_ENOMEM
  */
 VIRTQ_MUST_CHECK int vdev_vhost_user_new(struct vdev_vhost_user **out, const struct vdev_env *env,
                                          struct vdev *v, const struct vdev_vhost_user_config *cfg);

@@ -95,7 +95,7 @@ struct vdev_vhost_front_config {
 	int fd;           /**< a connected socket, when path is NULL; taken over on success */
 	uint32_t flags;   /**< enum vdev_vhost_front_flag */
 	unsigned queues;  /**< of the device, 1 to 256 */
-	/** milliseconds for each answer; 0: 10 s */
+	/** milliseconds for the connection to be taken, and for each answer; 0: 10 s */
 	uint32_t timeout_ms;
 	/** protocol features not to negotiate, bits (1 << enum vdev_vhost_front_protocol) */
 	uint64_t withhold;
@@ -112,7 +112,8 @@ struct vdev_vhost_front_config {
 /**
  * Connect; claim the device, ask for its features, negotiate protocol features, open the back-end's
  * channel.
- * @return 0; -ENOENT, -ECONNREFUSED and other -errno of connecting; results as above; VIRTQ_ENOMEM
+ * @return 0; -ENOENT, -ECONNREFUSED and other -errno of connecting, -ETIMEDOUT when who listens does not take the
+ *         connection; results as above; VIRTQ_ENOMEM
  */
 VIRTQ_MUST_CHECK int vdev_vhost_front_new(struct vdev_vhost_front **out, const struct vdev_env *env,
                                           const struct vdev_vhost_front_config *cfg);

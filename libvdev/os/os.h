@@ -77,8 +77,11 @@ VIRTQ_MUST_CHECK int vdev_os_thread(pthread_t *out, const char *name, void *(*fn
  * -EEXIST: something there is not a socket; -ENAMETOOLONG.
  */
 VIRTQ_MUST_CHECK int vdev_os_sock_listen(const char *path);
-/* Connect to @p path (blocks while the other side's backlog is full). */
-VIRTQ_MUST_CHECK int vdev_os_sock_connect(const char *path);
+/*
+ * Connect to @p path. Waits up to @p timeout_ms while the other side's backlog is full (-1: for ever), then -ETIMEDOUT.
+ * -ENOENT, -ECONNREFUSED, -ENAMETOOLONG; never -EAGAIN.
+ */
+VIRTQ_MUST_CHECK int vdev_os_sock_connect(const char *path, int timeout_ms);
 /* -EAGAIN: nobody is waiting. */
 VIRTQ_MUST_CHECK int vdev_os_sock_accept(int fd);
 /*

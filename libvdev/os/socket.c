@@ -26,19 +26,46 @@ static int set_path(struct sockaddr_un *sa, const char *path)
 	return 0;
 }
 
-/* Connect; the socket blocks only if block is set. */
-static int connect_to(const struct sockaddr_un *sa, int block)
+/* Have a connect that blocks end in time; 1: that is over. */
+static int limit_to(int fd, uint64_t end)
 {
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | (block ? 0 : SOCK_NONBLOCK), 0);
+	uint64_t now = vdev_os_now(), us;
+	struct timeval tv;
+
+	if (now >= end)
+		return 1;
+	us = (end - now) / 1000u + 1; /* none is for ever */
+	tv = (struct timeval){(time_t)(us / 1000000u), (suseconds_t)(us % 1000000u)};
+	return setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv)) < 0 ? -errno : 0;
+}
+
+/* Connect a socket that blocks if there is something to wait for. What a signal interrupts goes on for the rest of the time. */
+static int connect_in_time(int fd, const struct sockaddr_un *sa, int timeout_ms)
+{
+	uint64_t end = vdev_os_now() + (uint64_t)(timeout_ms > 0 ? timeout_ms : 0) * 1000000u;
+
+	do {
+		int rc = timeout_ms > 0 ? limit_to(fd, end) : 0;
+
+		if (rc != 0)
+			return rc < 0 ? rc : -ETIMEDOUT;
+		if (connect(fd, (const struct sockaddr *)sa, sizeof(*sa)) == 0)
+			return 0;
+	} while (errno == EINTR);
+	return errno == EAGAIN ? -ETIMEDOUT : -errno;
+}
+
+/* Connect within this time: 0: at once or not at all; < 0: for ever. A backlog that stays full is -ETIMEDOUT. */
+static int connect_to(const struct sockaddr_un *sa, int timeout_ms)
+{
+	int block = timeout_ms != 0 ? 0 : SOCK_NONBLOCK;
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | block, 0);
 	int rc;
 
 	if (fd < 0)
 		return -errno;
-	do
-		rc = connect(fd, (const struct sockaddr *)sa, sizeof(*sa));
-	while (rc < 0 && errno == EINTR);
+	rc = connect_in_time(fd, sa, timeout_ms);
 	if (rc < 0) {
-		rc = -errno;
 		close(fd);
 		return rc;
 	}
@@ -61,8 +88,8 @@ static int stale(const struct sockaddr_un *sa)
 	if (fd == -ENOENT)
 		return 0;
 	vdev_os_close(fd);
-	/* Connected, or a backlog that is full (EAGAIN): somebody is there. */
-	return fd >= 0 || fd == -EAGAIN ? -EADDRINUSE : fd;
+	/* Connected, or a backlog that is full: somebody is there. */
+	return fd >= 0 || fd == -ETIMEDOUT ? -EADDRINUSE : fd;
 }
 
 /*
@@ -128,7 +155,7 @@ int vdev_os_sock_listen(const char *path)
 	return rc;
 }
 
-int vdev_os_sock_connect(const char *path)
+int vdev_os_sock_connect(const char *path, int timeout_ms)
 {
 	struct sockaddr_un sa;
 	int rc = set_path(&sa, path);
@@ -136,7 +163,7 @@ int vdev_os_sock_connect(const char *path)
 
 	if (rc < 0)
 		return rc;
-	fd = connect_to(&sa, 1);
+	fd = connect_to(&sa, timeout_ms);
 	if (fd < 0)
 		return fd;
 	rc = vdev_os_nonblock(fd, 1);

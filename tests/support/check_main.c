@@ -2,10 +2,13 @@
 #include "check_main.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 unsigned long test_rounds(unsigned long rounds)
@@ -39,6 +42,27 @@ unsigned test_descriptors(void)
 	}
 	closedir(d);
 	return n;
+}
+
+int test_full_listener(const char *path)
+{
+	struct sockaddr_un sa = {.sun_family = AF_UNIX};
+	int s = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	ck_assert_int_lt(snprintf(sa.sun_path, sizeof(sa.sun_path), "%s", path), sizeof(sa.sun_path));
+	ck_assert_int_eq(bind(s, (struct sockaddr *)&sa, sizeof(sa)), 0);
+	ck_assert_int_eq(listen(s, 0), 0);
+	for (int i = 0; i < 16; i++) {
+		int c = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+		if (connect(c, (struct sockaddr *)&sa, sizeof(sa)) == 0)
+			continue; /* it waits until the test's process ends */
+		ck_assert_int_eq(errno, EAGAIN);
+		close(c);
+		return s;
+	}
+	ck_abort_msg("a backlog without end");
+	return -1;
 }
 
 int main(void)

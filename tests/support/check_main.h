@@ -22,6 +22,9 @@ void test_needs(const char *missing);
 /* Open descriptors of this process, without pipes: those may be ones that a sanitizer looks up names through. */
 unsigned test_descriptors(void);
 
+/* Listen on path, with as many connections waiting as find room: the next one has to wait. The listener; none are taken. */
+int test_full_listener(const char *path);
+
 /*
  * Check's own START_TEST with the test's name noted on entry, so that CLAUSE() in a function which
  * several tests share is booked on the test that runs.

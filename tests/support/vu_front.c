@@ -157,7 +157,7 @@ void vf_connect(struct vu_front *f)
 {
 	struct timeval tv = {.tv_sec = TIMEOUT_MS / 1000};
 
-	f->sock = vdev_os_sock_connect(f->path);
+	f->sock = vdev_os_sock_connect(f->path, TIMEOUT_MS);
 	ck_assert_int_ge(f->sock, 0);
 	f->connects++;
 	ck_assert_int_ge(vdev_os_nonblock(f->sock, 0), 0);

@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -188,7 +190,7 @@ START_TEST(a_socket_belongs_to_whoever_listens)
 	ck_assert_int_eq(vdev_os_sock_listen(longer), -ENAMETOOLONG);
 	ck_assert_int_eq(vdev_os_sock_listen(""), -ENOENT);
 	ck_assert_int_eq(vdev_os_sock_listen("no/such/dir/s"), -ENOENT);
-	ck_assert_int_eq(vdev_os_sock_connect(path), -ENOENT);
+	ck_assert_int_eq(vdev_os_sock_connect(path, 5000), -ENOENT);
 	a = vdev_os_sock_listen(path);
 	ck_assert_int_ge(a, 0);
 	ck_assert_int_eq(vdev_os_sock_accept(a), -EAGAIN);
@@ -196,7 +198,7 @@ START_TEST(a_socket_belongs_to_whoever_listens)
 	(void)!readable(a, 1000);
 	while ((c = vdev_os_sock_accept(a)) >= 0) /* the probe's connection */
 		close(c);
-	b = vdev_os_sock_connect(path);
+	b = vdev_os_sock_connect(path, 5000);
 	ck_assert_int_ge(b, 0);
 	ck_assert_int_eq(readable(a, 5000), 1);
 	c = vdev_os_sock_accept(a);
@@ -207,7 +209,7 @@ START_TEST(a_socket_belongs_to_whoever_listens)
 	close(c);
 	close(a);
 	/* Stale now. */
-	ck_assert_int_eq(vdev_os_sock_connect(path), -ECONNREFUSED);
+	ck_assert_int_eq(vdev_os_sock_connect(path, 5000), -ECONNREFUSED);
 	a = vdev_os_sock_listen(path);
 	ck_assert_int_ge(a, 0);
 	close(a);
@@ -215,6 +217,40 @@ START_TEST(a_socket_belongs_to_whoever_listens)
 	/* A file that is not a socket is not ours to take away. */
 	close(open(path, O_CREAT | O_WRONLY, 0600));
 	ck_assert_int_eq(vdev_os_sock_listen(path), -EEXIST);
+	unlink(path);
+	rmdir(dir);
+}
+END_TEST
+
+static void tick(int signal)
+{
+	(void)signal;
+}
+
+/* Who listens does not take connections: that is waited for, but not for ever, whatever interrupts. */
+START_TEST(connections_that_nobody_takes)
+{
+	const struct itimerval often = {{0, 20000}, {0, 20000}}, never = {{0, 0}, {0, 0}};
+	const struct sigaction act = {.sa_handler = tick};
+	char dir[] = "full-XXXXXX", path[64];
+	unsigned before;
+	int s;
+
+	ck_assert_ptr_nonnull(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/s", dir);
+	s = test_full_listener(path);
+	before = open_files();
+	ck_assert_int_eq(vdev_os_sock_connect(path, 0), -ETIMEDOUT);
+	ck_assert_int_eq(vdev_os_sock_connect(path, 60), -ETIMEDOUT);
+	ck_assert_int_eq(sigaction(SIGALRM, &act, NULL), 0);
+	ck_assert_int_eq(setitimer(ITIMER_REAL, &often, NULL), 0);
+	ck_assert_int_eq(vdev_os_sock_connect(path, 100), -ETIMEDOUT);
+	ck_assert_int_eq(setitimer(ITIMER_REAL, &never, NULL), 0);
+	ck_assert_int_eq(vdev_os_sock_listen(path), -EADDRINUSE);
+	ck_assert_uint_eq(open_files(), before);
+	/* Room again. */
+	ck_assert_int_ge(vdev_os_sock_accept(s), 0);
+	ck_assert_int_ge(vdev_os_sock_connect(path, 60), 0);
 	unlink(path);
 	rmdir(dir);
 }
@@ -422,6 +458,7 @@ void test_suites(SRunner *runner)
 	tcase_add_test(tc, bells_never_block_in_a_race);
 	tcase_add_test(tc, foreign_descriptors_never_block);
 	tcase_add_test(tc, a_socket_belongs_to_whoever_listens);
+	tcase_add_test(tc, connections_that_nobody_takes);
 	tcase_add_test(tc, only_one_of_many_listens);
 	tcase_add_test(tc, descriptors_travel);
 	tcase_add_test(tc, descriptors_that_find_no_room);

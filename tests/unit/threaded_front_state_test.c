@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* What the front-end remembers, when a back-end refuses something, goes, or is followed by another one. */
 #include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -230,6 +232,25 @@ START_TEST(given_socket_stays_the_callers)
 }
 END_TEST
 
+/* Who listens does not take the connection: no longer is that waited for than for an answer. */
+START_TEST(nobody_takes_the_connection)
+{
+	struct vdev_vhost_front_config cfg = {.size = sizeof(cfg), .queues = 1, .timeout_ms = 60};
+	char dir[] = "full-XXXXXX", path[64];
+
+	ck_assert_ptr_nonnull(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/s", dir);
+	close(test_full_listener(path)); /* nobody at all, first */
+	cfg.path = path;
+	ck_assert_int_eq(vdev_vhost_front_new(&f, vdev_env_hosted(), &cfg), -ECONNREFUSED);
+	unlink(path);
+	(void)test_full_listener(path);
+	ck_assert_int_eq(vdev_vhost_front_new(&f, vdev_env_hosted(), &cfg), -ETIMEDOUT);
+	unlink(path);
+	rmdir(dir);
+}
+END_TEST
+
 /* A queue that the in-flight area has no room for; an area that is not in memory. */
 START_TEST(inflight_limits)
 {
@@ -378,6 +399,7 @@ void test_suites(SRunner *runner)
 	tcase_add_test(tc, record_is_not_trusted);
 	tcase_add_loop_test(tc, record_is_forgotten, 0, 2);
 	tcase_add_test(tc, given_socket_stays_the_callers);
+	tcase_add_test(tc, nobody_takes_the_connection);
 	tcase_add_test(tc, inflight_limits);
 	tcase_add_loop_test(tc, refused_start_leaves_nothing, 0, 4);
 	tcase_add_test(tc, invalidation_that_was_not_answered);

@@ -35,7 +35,7 @@ static void begin(void)
 
 static int can_connect(void *ctx)
 {
-	int fd = vdev_os_sock_connect(f.path);
+	int fd = vdev_os_sock_connect(f.path, -1);
 
 	(void)ctx;
 	if (fd < 0)

@@ -10,6 +10,7 @@
 #define BIT(n) ((uint64_t)1 << (n))
 
 enum { EVENTS = 16, LOOK_EVERY = 64, MAX_RINGS = 256, DEFAULT_SLOTS = 512, MAX_SLOTS = 4096 };
+enum { CONNECT_MS = 10000 };
 
 /* Bits whose meaning does not reach us through this transport. */
 static const uint64_t not_here = BIT(VIRTQ_F_NOTIFICATION_DATA) | BIT(VIRTQ_F_NOTIF_CONFIG_DATA) |
@@ -168,7 +169,7 @@ static int open_socket(struct vdev_vhost_user *vu, int *connected)
 		return adopt_fd(vu, connected);
 	bytes = strlen(vu->cfg.path) + 1;
 	if (vu->cfg.flags & VDEV_VHOST_USER_CONNECT) {
-		fd = vdev_os_sock_connect(vu->cfg.path);
+		fd = vdev_os_sock_connect(vu->cfg.path, CONNECT_MS);
 		*connected = fd;
 		return fd < 0 ? fd : 0;
 	}

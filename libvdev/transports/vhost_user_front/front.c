@@ -116,7 +116,7 @@ static int adopt(int given)
 /* Take a connected socket, or connect; then negotiate. On failure what was given is still the caller's. */
 int front_open(struct vdev_vhost_front *f, int given, int again)
 {
-	int fd = given < 0 ? vdev_os_sock_connect(f->path) : adopt(given);
+	int fd = given < 0 ? vdev_os_sock_connect(f->path, front_timeout_ms(f)) : adopt(given);
 	int rc;
 
 	if (fd < 0)

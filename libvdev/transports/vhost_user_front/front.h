@@ -133,6 +133,12 @@ static inline int front_feature(const struct vdev_vhost_front *f, unsigned bit)
 	return virtq_features_has(&f->features, bit);
 }
 
+/* The time limit, as what takes an int wants it. */
+static inline int front_timeout_ms(const struct vdev_vhost_front *f)
+{
+	return f->cfg.timeout_ms > INT32_MAX ? INT32_MAX : (int)f->cfg.timeout_ms;
+}
+
 /* message.c */
 int front_fail(struct vdev_vhost_front *f, int rc, const char *why);
 void front_close(struct vdev_vhost_front *f);

@@ -78,11 +78,6 @@ static uint64_t deadline(const struct vdev_vhost_front *f)
 	return vdev_os_now() + f->cfg.timeout_ms * 1000000ull;
 }
 
-static int timeout_ms(const struct vdev_vhost_front *f)
-{
-	return f->cfg.timeout_ms > INT32_MAX ? INT32_MAX : (int)f->cfg.timeout_ms;
-}
-
 /* Send a message. */
 int front_tell(struct vdev_vhost_front *f, uint32_t request, uint32_t flags, const void *payload,
                size_t len, const int *fds, unsigned nfds)
@@ -97,7 +92,7 @@ int front_tell(struct vdev_vhost_front *f, uint32_t request, uint32_t flags, con
 		return VIRTQ_EBROKEN;
 	if (len > 0)
 		memcpy(out.bytes, payload, len);
-	rc = vdev_os_send_fds(f->fd, &out, sizeof(out.h) + len, fds, nfds, timeout_ms(f));
+	rc = vdev_os_send_fds(f->fd, &out, sizeof(out.h) + len, fds, nfds, front_timeout_ms(f));
 	if (rc == -ETIMEDOUT)
 		return front_fail(f, rc, "the back-end does not take messages");
 	return rc < 0 ? front_fail(f, VIRTQ_EIO, "the back-end went") : 0;
