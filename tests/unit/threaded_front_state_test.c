@@ -20,6 +20,7 @@ static struct liar back;
 static struct vdev_vhost_front *f;
 static uint8_t *mem;
 static int memfd;
+static uint64_t withhold;
 static const struct virtq_xlat_ops *xlat;
 static const struct vdev_vhost_front_ops *ops;
 
@@ -46,8 +47,12 @@ static int accept_some(unsigned feature)
 
 static void up(unsigned feature)
 {
-	struct vdev_vhost_front_config cfg = {
-		.size = sizeof(cfg), .queues = 1, .timeout_ms = 20000, .ops = ops, .xlat = xlat};
+	struct vdev_vhost_front_config cfg = {.size = sizeof(cfg),
+	                                      .queues = 1,
+	                                      .timeout_ms = 20000,
+	                                      .withhold = withhold,
+	                                      .ops = ops,
+	                                      .xlat = xlat};
 	struct vdev_vhost_front_region r = {.gpa = GPA, .len = BYTES};
 
 	back.extra = 1ull << feature;
@@ -232,6 +237,36 @@ START_TEST(given_socket_stays_the_callers)
 }
 END_TEST
 
+/* A region whose descriptor is none: the others stay with the back-end, by slots and by tables. */
+START_TEST(memory_without_a_file)
+{
+	struct vdev_vhost_front_region r[2] = {{.gpa = GPA, .len = BYTES / 2},
+	                                       {.gpa = 4 * GPA, .len = BYTES / 2, .offset = BYTES / 2}};
+	unsigned fds;
+
+	withhold = _i ? 1ull << VDEV_VHOST_FRONT_MEM_SLOTS : 0;
+	up(VIRTQ_F_EVENT_IDX);
+	r[0].host = mem;
+	r[1].host = mem + BYTES / 2;
+	r[0].fd = r[1].fd = memfd;
+	ck_assert_int_eq(vdev_vhost_front_set_memory(f, r, 2), 0);
+	ck_assert_uint_eq(asked(VU_ADD_MEM_REG), _i ? 0 : 3);
+	ck_assert_uint_eq(asked(VU_REM_MEM_REG), _i ? 0 : 1); /* what up() named */
+	ck_assert_uint_eq(asked(VU_SET_MEM_TABLE), _i ? 2 : 0);
+	fds = test_descriptors();
+	r[1].fd = 9999;
+	ck_assert_int_eq(vdev_vhost_front_set_memory(f, r, 2), VIRTQ_EINVAL);
+	ck_assert_int_eq(vdev_vhost_front_set_memory(f, r + 1, 1), VIRTQ_EINVAL);
+	r[1].fd = memfd;
+	ck_assert_int_eq(vdev_vhost_front_set_memory(f, r, 2), 0); /* as it was */
+	ck_assert_uint_eq(asked(VU_ADD_MEM_REG), _i ? 0 : 3);
+	ck_assert_uint_eq(asked(VU_REM_MEM_REG), _i ? 0 : 1);
+	ck_assert_uint_eq(asked(VU_SET_MEM_TABLE), _i ? 2 : 0);
+	ck_assert_uint_eq(test_descriptors(), fds);
+	down();
+}
+END_TEST
+
 /* Who listens does not take the connection: no longer is that waited for than for an answer. */
 START_TEST(nobody_takes_the_connection)
 {
@@ -399,6 +434,7 @@ void test_suites(SRunner *runner)
 	tcase_add_test(tc, record_is_not_trusted);
 	tcase_add_loop_test(tc, record_is_forgotten, 0, 2);
 	tcase_add_test(tc, given_socket_stays_the_callers);
+	tcase_add_loop_test(tc, memory_without_a_file, 0, 2);
 	tcase_add_test(tc, nobody_takes_the_connection);
 	tcase_add_test(tc, inflight_limits);
 	tcase_add_loop_test(tc, refused_start_leaves_nothing, 0, 4);

@@ -111,6 +111,8 @@ struct vdev_vhost_front {
 
 	struct front_region *regions;
 	unsigned nregions;
+	struct front_region
+		*wanted; /* room for a new list, behind them; descriptors in it are the caller's */
 	struct front_area log;
 	int log_event;
 	int logging;

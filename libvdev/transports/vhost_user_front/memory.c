@@ -111,33 +111,21 @@ int front_memory_send(struct vdev_vhost_front *f)
 	return rc;
 }
 
-static int wanted(const struct front_region *r, const struct vdev_vhost_front_region *list,
-                  unsigned n)
+static int among(const struct front_region *r, const struct front_region *table, unsigned n)
 {
-	struct front_region w;
-
 	for (unsigned i = 0; i < n; i++)
-		if (fill(&w, &list[i]) >= 0 && same(r, &w))
-			return 1;
-	return 0;
-}
-
-static int known(const struct vdev_vhost_front *f, const struct front_region *w)
-{
-	for (unsigned i = 0; i < f->nregions; i++)
-		if (same(&f->regions[i], w))
+		if (same(r, &table[i]))
 			return 1;
 	return 0;
 }
 
 /* Remove what went. */
-static int remove_old(struct vdev_vhost_front *f, const struct vdev_vhost_front_region *list,
-                      unsigned n)
+static int remove_old(struct vdev_vhost_front *f, const struct front_region *wanted, unsigned n)
 {
 	for (unsigned i = f->nregions; i-- > 0;) {
 		int rc;
 
-		if (wanted(&f->regions[i], list, n))
+		if (among(&f->regions[i], wanted, n))
 			continue;
 		rc = slot_message(f, VU_REM_MEM_REG, &f->regions[i]);
 		if (rc < 0)
@@ -150,16 +138,13 @@ static int remove_old(struct vdev_vhost_front *f, const struct vdev_vhost_front_
 }
 
 /* Add what came. */
-static int add_new(struct vdev_vhost_front *f, const struct vdev_vhost_front_region *list,
-                   unsigned n)
+static int add_new(struct vdev_vhost_front *f, const struct front_region *wanted, unsigned n)
 {
 	for (unsigned i = 0; i < n; i++) {
-		struct front_region w;
-		int rc = fill(&w, &list[i]);
+		struct front_region w = wanted[i];
+		int rc;
 
-		if (rc < 0)
-			return rc;
-		if (known(f, &w))
+		if (among(&w, f->regions, f->nregions))
 			continue;
 		rc = w.fd = vdev_os_dup(w.fd);
 		if (rc >= 0)
@@ -174,18 +159,17 @@ static int add_new(struct vdev_vhost_front *f, const struct vdev_vhost_front_reg
 }
 
 /* A table with descriptors of its own; on failure without any. */
-static int make_table(struct front_region *out, const struct vdev_vhost_front_region *list,
-                      unsigned n)
+static int make_table(struct front_region *out, const struct front_region *wanted, unsigned n)
 {
 	for (unsigned i = 0; i < n; i++) {
-		int rc = fill(&out[i], &list[i]);
+		int fd = vdev_os_dup(wanted[i].fd);
 
-		if (rc >= 0)
-			rc = out[i].fd = vdev_os_dup(list[i].fd);
-		if (rc < 0) {
+		if (fd < 0) {
 			close_all(out, i);
-			return rc;
+			return fd;
 		}
+		out[i] = wanted[i];
+		out[i].fd = fd;
 	}
 	return 0;
 }
@@ -207,16 +191,15 @@ static void exchange(struct vdev_vhost_front *f, struct front_region *other, uns
  * Put a new table in place of the old one; the back-end either has it or still has the old one. What it misses meanwhile
  * is looked up in the new one.
  */
-static int replace(struct vdev_vhost_front *f, const struct vdev_vhost_front_region *list,
-                   unsigned n)
+static int replace(struct vdev_vhost_front *f, const struct front_region *wanted, unsigned n)
 {
 	struct front_region other[VU_TABLE_REGIONS];
 	unsigned old = 0;
-	int rc = make_table(other, list, n);
+	int rc = make_table(other, wanted, n);
 
 	if (rc < 0)
 		return rc;
-	while (n == f->nregions && old < n && known(f, &other[old]))
+	while (n == f->nregions && old < n && among(&other[old], f->regions, n))
 		old++;
 	if (old < n) {
 		exchange(f, other, &n);
@@ -240,8 +223,12 @@ int vdev_vhost_front_set_memory(struct vdev_vhost_front *f,
 		return rc;
 	if (n > f->max_slots)
 		return VIRTQ_ENOSPC;
+	/* Descriptors that are none show before anything is sent. */
+	for (unsigned i = 0; i < n; i++)
+		if (fill(&f->wanted[i], &regions[i]) < 0)
+			return VIRTQ_EINVAL;
 	if (!front_has(f, VU_PROTO_MEM_SLOTS))
-		return n > 0 ? replace(f, regions, n) : VIRTQ_EINVAL;
-	rc = remove_old(f, regions, n);
-	return rc < 0 ? rc : add_new(f, regions, n);
+		return n > 0 ? replace(f, f->wanted, n) : VIRTQ_EINVAL;
+	rc = remove_old(f, f->wanted, n);
+	return rc < 0 ? rc : add_new(f, f->wanted, n);
 }
