@@ -70,6 +70,7 @@ static int right_answer(struct liar *l, const struct vu_header *h, uint8_t *payl
 	case VU_GET_FEATURES:
 		v = 1ull << VIRTQ_F_VERSION_1 | 1ull << VU_F_PROTOCOL | 1ull << VU_F_LOG_ALL |
 		    1ull << VIRTQ_F_ACCESS_PLATFORM | l->extra;
+		v &= ~l->lacks;
 		break;
 	case VU_GET_PROTOCOL_FEATURES:
 		v = UINT64_MAX;

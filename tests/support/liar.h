@@ -50,6 +50,7 @@ struct liar {
 	uint32_t base;  /* of the last SET_VRING_BASE */
 	int area_fd;    /* that it gave or was given; or -1: liar_area() */
 	uint64_t extra; /* features offered besides */
+	uint64_t lacks; /* features not offered */
 };
 
 /* Serve l->sock, until the other side hangs up; the rest of l says how. */

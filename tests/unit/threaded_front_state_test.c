@@ -87,22 +87,32 @@ static struct vdev_vhost_front_queue guest_queue(uint16_t position)
 	                                                 .device = GPA + 8192}};
 }
 
-/* The next back-end takes over: where is it told that the queue goes on? */
-static uint32_t base_after_reconnection(void)
+/* The next back-end takes over. Closes its socket if it can't. */
+static int reconnect_to(struct liar next)
 {
-	struct liar next = {.extra = back.extra};
 	struct liar old;
-	int fd;
+	int fd, rc;
 
-	ck_assert_int_eq(shutdown(back.sock, SHUT_RDWR), 0);
+	if (vdev_vhost_front_alive(f))
+		ck_assert_int_eq(shutdown(back.sock, SHUT_RDWR), 0);
 	pthread_join(back.thread, NULL);
 	old = back;
 	vdev_os_close(old.channel);
 	back = next;
+	back.extra = old.extra;
 	fd = pair();
 	liar_start(&back);
-	ck_assert_int_eq(vdev_vhost_front_reconnect(f, fd), 0);
+	rc = vdev_vhost_front_reconnect(f, fd);
+	if (rc < 0)
+		close(fd);
 	__atomic_store_n(&back.area_fd, old.area_fd, __ATOMIC_RELEASE);
+	return rc;
+}
+
+/* Where is the next one told that the queue goes on? */
+static uint32_t base_after_reconnection(void)
+{
+	ck_assert_int_eq(reconnect_to((struct liar){0}), 0);
 	ck_assert_uint_eq(asked(VU_SET_VRING_BASE), 1);
 	return __atomic_load_n(&back.base, __ATOMIC_RELAXED);
 }
@@ -263,6 +273,27 @@ START_TEST(memory_without_a_file)
 	ck_assert_uint_eq(asked(VU_REM_MEM_REG), _i ? 0 : 1);
 	ck_assert_uint_eq(asked(VU_SET_MEM_TABLE), _i ? 2 : 0);
 	ck_assert_uint_eq(test_descriptors(), fds);
+	down();
+}
+END_TEST
+
+/* While writes are marked, a successor that can't mark them is one that offers less. */
+START_TEST(successor_without_a_log)
+{
+	const struct liar lacks = {.lacks = 1ull << VU_F_LOG_ALL};
+	int log;
+
+	up(VIRTQ_F_EVENT_IDX);
+	log = vdev_os_memfd("log", BYTES);
+	ck_assert_int_eq(vdev_vhost_front_set_log(f, log, 0, BYTES, -1), 0);
+	ck_assert_int_eq(reconnect_to(lacks), 0); /* it need not */
+	ck_assert_int_eq(vdev_vhost_front_logging(f, 1), VIRTQ_ENOTSUP);
+	ck_assert_int_eq(reconnect_to((struct liar){0}), 0);
+	ck_assert_int_eq(vdev_vhost_front_logging(f, 1), 0);
+	ck_assert_int_eq(reconnect_to(lacks), VIRTQ_ENOTSUP);
+	ck_assert_int_eq(vdev_vhost_front_alive(f), 0);
+	ck_assert_int_eq(reconnect_to((struct liar){0}), 0);
+	close(log);
 	down();
 }
 END_TEST
@@ -435,6 +466,7 @@ void test_suites(SRunner *runner)
 	tcase_add_loop_test(tc, record_is_forgotten, 0, 2);
 	tcase_add_test(tc, given_socket_stays_the_callers);
 	tcase_add_loop_test(tc, memory_without_a_file, 0, 2);
+	tcase_add_test(tc, successor_without_a_log);
 	tcase_add_test(tc, nobody_takes_the_connection);
 	tcase_add_test(tc, inflight_limits);
 	tcase_add_loop_test(tc, refused_start_leaves_nothing, 0, 4);

@@ -102,6 +102,8 @@ static int negotiate(struct vdev_vhost_front *f, int again)
 	} else {
 		f->max_slots = VU_TABLE_REGIONS;
 	}
+	if (rc >= 0 && again && f->logging && !(f->offered & BIT(VU_F_LOG_ALL)))
+		return less(f);
 	return rc >= 0 && again && f->features.word[0] & ~f->offered ? less(f) : rc;
 }
 
