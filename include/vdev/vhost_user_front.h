@@ -297,6 +297,7 @@ VIRTQ_MUST_CHECK int vdev_vhost_front_inflight(struct vdev_vhost_front *f, uint1
  * Where the back-end marks the pages it writes: @p bytes of @p fd (not kept) from @p offset, one bit for
  * each 4096 bytes from guest address 0. Needs LOG_SHMFD.
  * @param event_fd  eventfd that the back-end signals when it has marked something, or -1
+ * @return 0, VIRTQ_ENOTSUP, VDEV_VHOST_FRONT_REFUSED (it has the log of before again, if there was one), or as above
  */
 VIRTQ_MUST_CHECK int vdev_vhost_front_set_log(struct vdev_vhost_front *f, int fd, uint64_t offset,
                                               uint64_t bytes, int event_fd);

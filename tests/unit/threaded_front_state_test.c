@@ -298,6 +298,35 @@ START_TEST(successor_without_a_log)
 }
 END_TEST
 
+/* A log that is refused is not one: what there was stays, also for the next back-end. */
+START_TEST(log_is_refused)
+{
+	const struct liar refuses = {.lie_at = VU_SET_LOG_FD, .lie = SAYS_NO, .value = 1};
+	unsigned fds;
+	int log, event;
+
+	back = refuses;
+	up(VIRTQ_F_EVENT_IDX);
+	log = vdev_os_memfd("log", BYTES);
+	event = vdev_os_eventfd();
+	fds = test_descriptors();
+	if (_i)
+		ck_assert_int_eq(vdev_vhost_front_set_log(f, log, 0, BYTES, -1), 0);
+	ck_assert_int_eq(vdev_vhost_front_set_log(f, log, BYTES / 2, BYTES / 2, event),
+	                 VDEV_VHOST_FRONT_REFUSED);
+	ck_assert_int_eq(vdev_vhost_front_alive(f), 1);
+	ck_assert_uint_eq(test_descriptors(), fds + (_i != 0));
+	ck_assert_uint_eq(asked(VU_SET_LOG_BASE), _i ? 3 : 1); /* the one of before again */
+	ck_assert_int_eq(vdev_vhost_front_logging(f, 1), _i ? 0 : VIRTQ_EINVAL);
+	ck_assert_int_eq(reconnect_to(refuses), 0);
+	ck_assert_uint_eq(asked(VU_SET_LOG_BASE), _i ? 1 : 0);
+	ck_assert_uint_eq(asked(VU_SET_LOG_FD), 0);
+	close(log);
+	close(event);
+	down();
+}
+END_TEST
+
 /* Who listens does not take the connection: no longer is that waited for than for an answer. */
 START_TEST(nobody_takes_the_connection)
 {
@@ -467,6 +496,7 @@ void test_suites(SRunner *runner)
 	tcase_add_test(tc, given_socket_stays_the_callers);
 	tcase_add_loop_test(tc, memory_without_a_file, 0, 2);
 	tcase_add_test(tc, successor_without_a_log);
+	tcase_add_loop_test(tc, log_is_refused, 0, 2);
 	tcase_add_test(tc, nobody_takes_the_connection);
 	tcase_add_test(tc, inflight_limits);
 	tcase_add_loop_test(tc, refused_start_leaves_nothing, 0, 4);

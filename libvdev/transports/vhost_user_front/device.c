@@ -252,9 +252,19 @@ int front_log_send(struct vdev_vhost_front *f)
 	return rc < 0 ? rc : 0;
 }
 
+/* The file may have been taken, and the event refused: back to the log of before. The refusal, or how that failed. */
+static int log_again(struct vdev_vhost_front *f)
+{
+	int rc = front_log_send(f);
+
+	return rc < 0 ? rc : VDEV_VHOST_FRONT_REFUSED;
+}
+
 int vdev_vhost_front_set_log(struct vdev_vhost_front *f, int fd, uint64_t offset, uint64_t bytes,
                              int event_fd)
 {
+	const struct front_area was = f->log;
+	const int was_event = f->log_event;
 	int rc = front_ready(f);
 	int file, event = -1;
 
@@ -271,11 +281,19 @@ int vdev_vhost_front_set_log(struct vdev_vhost_front *f, int fd, uint64_t offset
 		vdev_os_close(file);
 		return VIRTQ_EINVAL;
 	}
-	front_area_close(&f->log);
-	vdev_os_close(f->log_event);
 	f->log = (struct front_area){.fd = file, .offset = offset, .bytes = bytes};
 	f->log_event = event;
-	return front_log_send(f);
+	rc = front_log_send(f);
+	if (rc < 0) {
+		f->log = was;
+		f->log_event = was_event;
+		vdev_os_close(file);
+		vdev_os_close(event);
+		return rc == VDEV_VHOST_FRONT_REFUSED ? log_again(f) : rc;
+	}
+	vdev_os_close(was.fd);
+	vdev_os_close(was_event);
+	return 0;
 }
 
 int vdev_vhost_front_logging(struct vdev_vhost_front *f, int on)
