@@ -129,11 +129,21 @@ static int tell_range(struct vdev_vhost_front *f, uint64_t iova, uint64_t len, u
 	return 0;
 }
 
+/* What was refused before is no answer to what is told next. */
+static int settle_before(struct vdev_vhost_front *f)
+{
+	int rc = front_settle(f);
+
+	return rc == VDEV_VHOST_FRONT_REFUSED ? 0 : rc;
+}
+
 /* Tell where a ring is before it starts: some back-ends do not ask for that. */
 int front_iotlb_ring(struct vdev_vhost_front *f, const struct virtq_state *s)
 {
-	int rc = tell_range(f, s->desc, VIRTQ_SPLIT_DESC_BYTES(s->size), is_packed(f) ? 3 : 1);
+	int rc = settle_before(f);
 
+	if (rc >= 0)
+		rc = tell_range(f, s->desc, VIRTQ_SPLIT_DESC_BYTES(s->size), is_packed(f) ? 3 : 1);
 	if (rc >= 0)
 		rc = tell_range(f, s->driver, driver_bytes(f, s->size), 1);
 	if (rc >= 0)
@@ -186,8 +196,12 @@ int vdev_vhost_front_iotlb_update(struct vdev_vhost_front *f, const struct virtq
 		return VIRTQ_EBROKEN;
 	if (!front_feature(f, VIRTQ_F_ACCESS_PLATFORM))
 		return VIRTQ_ENOTSUP;
-	rc = front_iotlb_send(f, entry);
-	return rc < 0 || f->inside ? rc : front_settle(f);
+	if (f->inside)
+		return front_iotlb_send(f, entry);
+	rc = settle_before(f);
+	if (rc >= 0)
+		rc = front_iotlb_send(f, entry);
+	return rc < 0 ? rc : front_settle(f);
 }
 
 int vdev_vhost_front_iotlb_invalidate(struct vdev_vhost_front *f, uint64_t iova, uint64_t len)
@@ -201,8 +215,8 @@ int vdev_vhost_front_iotlb_invalidate(struct vdev_vhost_front *f, uint64_t iova,
 		return rc;
 	if (!front_feature(f, VIRTQ_F_ACCESS_PLATFORM))
 		return VIRTQ_ENOTSUP;
-	rc = front_settle(f);
-	if (rc < 0 && rc != VDEV_VHOST_FRONT_REFUSED)
+	rc = settle_before(f);
+	if (rc < 0)
 		return rc;
 	rc = front_tell(f, VU_IOTLB_MSG, VU_FLAG_NEED_REPLY, &m, sizeof(m), NULL, 0);
 	if (rc < 0)
