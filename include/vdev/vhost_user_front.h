@@ -147,9 +147,9 @@ unsigned vdev_vhost_front_queue_num(const struct vdev_vhost_front *f);
 /**
  * Accept features: those of @p features that are offered and can be carried (bits 0 to 63; ACCESS_PLATFORM
  * needs REPLY_ACK and BACKEND_REQ). Where STATUS is negotiated, device status goes through ACKNOWLEDGE
- * and DRIVER to FEATURES_OK, which must stick (section 3.1.1). No queue may be started.
+ * and DRIVER to FEATURES_OK, which must stick (section 3.1.1). Once, until vdev_vhost_front_reset().
  * @param features  in: wanted; out: accepted
- * @return 0, VIRTQ_ENOTSUP (FEATURES_OK did not stick), or as above
+ * @return 0, VIRTQ_ENOTSUP (FEATURES_OK did not stick), VIRTQ_EBUSY (accepted already), or as above
  */
 VIRTQ_MUST_CHECK int vdev_vhost_front_accept(struct vdev_vhost_front *f,
                                              struct virtq_features *features);
@@ -266,7 +266,8 @@ VIRTQ_MUST_CHECK int vdev_vhost_front_status(struct vdev_vhost_front *f);
 /** @} */
 /**
  * Reset the device (section 2.4): RESET_DEVICE, else status 0, else every started queue is stopped.
- * Afterwards no queue is started, and features are to be accepted again. Memory stays.
+ * Afterwards no queue is started, and features are to be accepted again. Memory and the log stay; the in-flight area
+ * is given up: where one is wanted, ask for it anew.
  */
 VIRTQ_MUST_CHECK int vdev_vhost_front_reset(struct vdev_vhost_front *f);
 
@@ -326,17 +327,23 @@ VIRTQ_MUST_CHECK int vdev_vhost_front_iotlb_invalidate(struct vdev_vhost_front *
                                                        uint64_t len);
 
 /**
- * Connect again after the back-end went (or to leave one): the same features and protocol features are
- * negotiated, and everything that was told is told again: memory, in-flight area, log, queues, status. Each
- * queue that was started goes on at the right place: a split ring after its used index, a packed one where its
- * driver side or the in-flight area says; every queue is kicked, and its call descriptor made readable
- * once. Without an in-flight area buffers that were out are carried out again, from their beginning; see
- * virtq_drv_rewind(), which is called for queues with a driver side. Take all used buffers before.
+ * Connect again, when the back-end that has the rings has ended, or when it is the one connected to again. Before
+ * turning to another one while it lives, stop the queues: else both work on the rings.
+ *
+ * The same features and protocol features are negotiated, and everything that was told is told again: memory,
+ * in-flight area, log, queues, status. Each queue that was started goes on at the right place: a split ring after its
+ * used index, a packed one where its driver side or the in-flight area says; every queue is kicked, and its call
+ * descriptor made readable once. Without an in-flight area buffers that were out are carried out again, from their beginning; see
+ * virtq_drv_rewind(), which is called for queues with a driver side. Take all used buffers before. A guest's split
+ * ring (no driver side) goes on at its used index: without an in-flight area that is right only for a device that uses
+ * buffers in the order in which they were made available; have an area for others.
  * @param fd  a connected socket, which is taken over on success; -1: connect to the path
  * @return 0; VIRTQ_ENOTSUP: the back-end offers less than before; -ENOENT, -ECONNREFUSED, ...: nobody
  *         listens; VIRTQ_EAGAIN: a queue has used buffers that were not taken; VIRTQ_EBUSY: where a packed ring
- *         goes on is not known (no in-flight area): detach its buffers, forget the queue and try again.
- *         After any error the connection is closed and nothing is forgotten: call again.
+ *         goes on is not known (no in-flight area): detach its buffers, forget the queue and try again;
+ *         VIRTQ_EBROKEN: a queue's driver side is broken: likewise; VIRTQ_EFAULT: a guest's ring is no longer in
+ *         memory; else as vdev_vhost_front_new() and the calls whose doing is told again. After any error the
+ *         connection is closed and nothing is forgotten: call again.
  */
 VIRTQ_MUST_CHECK int vdev_vhost_front_reconnect(struct vdev_vhost_front *f, int fd);
 /**
