@@ -30,7 +30,10 @@ enum vdev_blk_feature {
 	VDEV_BLK_F_SECURE_ERASE = 16
 };
 
-/** How much may go through per second; 0: no limit. Tokens gather up to the burst. */
+/**
+ * How much may go through per second; 0: no limit. Tokens gather up to the burst. The queues of a device share them, and
+ * the one that has waited longest goes first. Ranges that are discarded or zeroed cost an operation and no bytes.
+ */
 struct vdev_blk_limit {
 	uint64_t ops_per_s;
 	uint64_t bytes_per_s;
