@@ -42,7 +42,9 @@ static int allowed(struct vu_tlb *t, const struct vu_miss *m)
 /* With the lock held: a miss is over. Its place is free when no acknowledgement of it can come any more. */
 static void miss_over(struct vu_miss *m)
 {
-	m->state = m->state == VU_MISS_SENT ? VU_MISS_DONE : VU_MISS_FREE;
+	int out = m->state == VU_MISS_SENT || m->state == VU_MISS_DONE;
+
+	m->state = out ? VU_MISS_DONE : VU_MISS_FREE;
 }
 
 /* With the lock held: misses that are known now. 1 when there were any. */
@@ -237,7 +239,10 @@ void vu_iotlb_judge(struct vdev_vhost_user *vu)
 		vdev_translated(vu->v);
 }
 
-/* Forget everything: no ring runs, or the memory table changes. Queues that wait ask again, but for what is promised. */
+/*
+ * Forget everything: no ring runs, or the memory table changes. Queues that wait ask again, but for what is promised. With
+ * nobody who waits, answers that are still to come are nobody's: they must not say anything to whoever asks next.
+ */
 void vu_iotlb_forget(struct vdev_vhost_user *vu)
 {
 	struct vu_tlb *t = &vu->tlb;
@@ -248,7 +253,9 @@ void vu_iotlb_forget(struct vdev_vhost_user *vu)
 	for (unsigned i = 0; i < VU_MISSES; i++) {
 		struct vu_miss *m = &t->misses[i];
 
-		if (m->state == VU_MISS_REFUSED || (m->state == VU_MISS_PROMISED && nobody))
+		if (nobody)
+			miss_over(m);
+		else if (m->state == VU_MISS_REFUSED)
 			m->state = VU_MISS_FREE;
 	}
 	pthread_mutex_unlock(&t->lock);

@@ -138,7 +138,7 @@ enum vu_miss_state {
 	VU_MISS_FREE,
 	VU_MISS_DUE,      /* to be asked for */
 	VU_MISS_SENT,     /* asked for */
-	VU_MISS_DONE,     /* known; the acknowledgement is still to come */
+	VU_MISS_DONE,     /* known, or not wanted any more; the acknowledgement is still to come */
 	VU_MISS_ANSWERED, /* acknowledged; what was sent before that is to be read yet */
 	VU_MISS_PROMISED, /* acknowledged well, and not known: it is to come */
 	VU_MISS_REFUSED   /* there is none: told to the first that asks again */
