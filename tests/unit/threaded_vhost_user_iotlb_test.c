@@ -267,57 +267,6 @@ START_TEST(never_answered)
 }
 END_TEST
 
-/* A ring that begins anew, with nothing in it. */
-static void begin_anew(void)
-{
-	memset(f.mem, 0, 65536);
-	vf_ring_setup(&f, 0);
-	vf_ring_go(&f, 0);
-}
-
-/* A miss is out when the last ring stops, and refused afterwards: that is nothing to the ring's next life. */
-START_TEST(refused_after_the_end)
-{
-	struct vu_iotlb m;
-	unsigned slot;
-
-	for (int late = 0; late < 2; late++) {
-		up(_i, 1);
-		ck_assert_uint_eq(vf_request(&f, 0, READ, 0, VF_DATA, 512), OK);
-		f.deaf = 1;
-		(void)vf_submit(&f, 0, READ, 0, VF_DATA + 65536, 512);
-		ck_assert_int_eq(vf_miss(&f, &m, MS), 1);
-		ck_assert_uint_eq(m.iova, VF_IOVA + VF_DATA + 65536);
-		vf_ask_base(&f, 0);
-		(void)vf_take_base(&f, 0);
-		if (late) {
-			/* The next life has all but this, and asks for it itself. */
-			begin_anew();
-			ck_assert_int_eq(vf_map(&f, 0, VF_DATA, RW), 0);
-			slot = vf_submit(&f, 0, READ, 0, VF_DATA + 65536, 512);
-			ck_assert_int_eq(vf_miss(&f, &m, MS), 1);
-			ck_assert_uint_eq(m.iova, VF_IOVA + VF_DATA + 65536);
-			vf_miss_ack(&f, 1); /* the first */
-			ck_assert_int_eq(vf_map(&f, VF_DATA + 65536, 4096, RW), 0);
-			vf_miss_ack(&f, 0);
-			ck_assert_uint_eq(vf_finish(&f, 0, slot), OK);
-			f.deaf = 0;
-		} else {
-			vf_miss_ack(&f, 1);
-			for (int i = 0; i < 3; i++)
-				ck_assert_uint_ne(vf_get(&f, VU_GET_FEATURES), 0);
-			f.deaf = 0;
-			begin_anew();
-			ck_assert_uint_eq(vf_request(&f, 0, READ, 0, VF_DATA + 65536, 512), OK);
-		}
-		ck_assert_uint_eq(said().refused, 0);
-		ck_assert_int_eq(vf_miss(&f, &m, 20), 0);
-		ck_assert_uint_eq(vf_request(&f, 0, READ, 0, VF_DATA + 131072, 512), OK);
-		vf_stop(&f);
-	}
-}
-END_TEST
-
 /* The acknowledgement comes when the buffers that lie in the range are let go of, and not before. */
 START_TEST(invalidation_waits_for_buffers)
 {
@@ -591,7 +540,6 @@ void test_suites(SRunner *runner)
 	tcase_add_loop_test(c, permission_comes_later, 0, KINDS);
 	tcase_add_loop_test(c, translation_comes_after_its_answer, 0, KINDS);
 	tcase_add_loop_test(c, never_answered, 0, KINDS);
-	tcase_add_loop_test(c, refused_after_the_end, 0, KINDS);
 	tcase_add_loop_test(c, invalidation_waits_for_buffers, 0, KINDS);
 	tcase_add_loop_test(c, ring_is_taken_back, 0, KINDS);
 	tcase_add_loop_test(c, odd_ranges, 0, KINDS);

@@ -69,6 +69,13 @@ static int settle(struct vdev_vhost_user *vu)
 {
 	uint64_t f = vu->m.u64;
 
+	/*
+	 * What was told while no ring ran: QEMU no longer tells when that ends, and begins each start with its features.
+	 * To drop it as it comes would drop what others tell of a ring before they start it, perhaps with no channel to be
+	 * asked over; here it costs them a miss at most.
+	 */
+	if (!vu_any_started(vu))
+		vu_iotlb_forget(vu);
 	vu->log_all = (f >> VU_F_LOG_ALL & 1) != 0;
 	vu->protocol_acked = (f >> VU_F_PROTOCOL & 1) != 0;
 	if (!vu->protocol_acked)
@@ -86,7 +93,6 @@ static int accept_now(struct vdev_vhost_user *vu, int rc)
 		return vu_refuse(vu, "the device does not take features now");
 	vu->features = f.word[0];
 	vu->has_features = 1;
-	vu_iotlb_forget(vu);
 	return settle(vu);
 }
 
