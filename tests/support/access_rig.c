@@ -62,3 +62,28 @@ void access_fini(struct access_rig *r)
 		free(r->scratch[i]);
 	}
 }
+
+int access_status_written(const struct access_rig *r, uint8_t value, unsigned n)
+{
+	return r->fake.mmio ? fake_find(&r->fake, 1, FAKE_MMIO, 0x70, value, n)
+	                    : fake_find(&r->fake, 1, FAKE_COMMON, 0x14, value, n);
+}
+
+struct fake_access access_last_notify(const struct access_rig *r)
+{
+	const struct fake *f = &r->fake;
+	struct fake_access a = {0};
+
+	for (unsigned i = 0; i < f->nlog; i++)
+		if (f->log[i].write &&
+		    (f->log[i].space == FAKE_NOTIFY || (f->mmio && f->log[i].at == 0x50)))
+			a = f->log[i];
+	return a;
+}
+
+unsigned access_avail_index(const struct access_rig *r, unsigned i)
+{
+	const uint8_t *avail = (const uint8_t *)r->ring[i] + 16 * 16;
+
+	return avail[2] | (unsigned)avail[3] << 8;
+}

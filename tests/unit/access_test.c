@@ -14,23 +14,17 @@ static struct access_rig *start(int way)
 	return &rig;
 }
 
-static int status_written(const struct access_rig *r, uint8_t value, unsigned n)
-{
-	return r->fake.mmio ? fake_find(&r->fake, 1, FAKE_MMIO, 0x70, value, n)
-	                    : fake_find(&r->fake, 1, FAKE_COMMON, 0x14, value, n);
-}
-
 START_TEST(steps_in_order)
 {
 	struct access_rig *r = start(_i);
 	int reset, ack, driver, features, ok, enable;
 
 	access_run(r, none);
-	reset = status_written(r, 0, 0);
-	ack = status_written(r, 1, 0);
-	driver = status_written(r, 3, 0);
-	features = status_written(r, 0xb, 0);
-	ok = status_written(r, 0xf, 0);
+	reset = access_status_written(r, 0, 0);
+	ack = access_status_written(r, 1, 0);
+	driver = access_status_written(r, 3, 0);
+	features = access_status_written(r, 0xb, 0);
+	ok = access_status_written(r, 0xf, 0);
 	enable = r->fake.mmio ? fake_find(&r->fake, 1, FAKE_MMIO, 0x44, 1, 1)
 	                      : fake_find(&r->fake, 1, FAKE_COMMON, 0x1c, 1, 1);
 	ck_assert(reset >= 0 && reset < ack && ack < driver && driver < features);
@@ -152,7 +146,7 @@ START_TEST(required_features)
 
 	ck_assert_int_eq(vdev_driver_begin(r->d), 0);
 	ck_assert_int_eq(vdev_driver_negotiate(r->d, &none, &must), VIRTQ_ENOTSUP);
-	ck_assert(status_written(r, 0x83, 0) >= 0);
+	ck_assert(access_status_written(r, 0x83, 0) >= 0);
 	CLAUSE("basic/feature-bits/R4b");
 	CLAUSE("init/device-init/R4");
 	ck_assert_int_eq(vdev_driver_phase(r->d), VDEV_DRIVER_FAILED);
@@ -198,27 +192,6 @@ START_TEST(queue_sizes)
 }
 END_TEST
 
-/* What was told by the last notification: its value and width. */
-static struct fake_access last_notify(const struct access_rig *r)
-{
-	const struct fake *f = &r->fake;
-	struct fake_access a = {0};
-
-	for (unsigned i = 0; i < f->nlog; i++)
-		if (f->log[i].write &&
-		    (f->log[i].space == FAKE_NOTIFY || (f->mmio && f->log[i].at == 0x50)))
-			a = f->log[i];
-	return a;
-}
-
-/* What was made available in a split ring of 16. */
-static unsigned avail_index(const struct access_rig *r, unsigned i)
-{
-	const uint8_t *avail = (const uint8_t *)r->ring[i] + 16 * 16;
-
-	return avail[2] | (unsigned)avail[3] << 8;
-}
-
 START_TEST(notifications)
 {
 	struct access_rig *r = start(_i);
@@ -230,11 +203,11 @@ START_TEST(notifications)
 	ck_assert_int_eq(virtq_drv_add(&r->vq[1], &seg, 1, 0, r), 0);
 	vdev_driver_notify(&r->q[1]); /* nothing happens: the fake would object */
 	ck_assert_int_eq(vdev_driver_kick(&r->q[1]), 0);
-	ck_assert_uint_eq(avail_index(r, 1), 1); /* but it is there */
+	ck_assert_uint_eq(access_avail_index(r, 1), 1); /* but it is there */
 	CLAUSE("init/device-init/R6");
 	ck_assert_int_eq(vdev_driver_ready(r->d), 0);
 	ck_assert_int_eq(vdev_driver_kick(&r->q[1]), 1);
-	a = last_notify(r);
+	a = access_last_notify(r);
 	ck_assert_uint_eq(a.value, 1);
 	CLAUSE("pci/op/available-buffer-notifications/R3");
 	if (!r->fake.mmio) {
@@ -259,7 +232,7 @@ START_TEST(notification_data)
 	for (int i = 0; i < 3; i++)
 		ck_assert_int_eq(virtq_drv_add(&r->vq[1], &seg, 1, 0, r), 0);
 	ck_assert_int_eq(vdev_driver_kick(&r->q[1]), 1);
-	a = last_notify(r);
+	a = access_last_notify(r);
 	ck_assert_uint_eq(a.width, 4);
 	ck_assert_uint_eq(a.value, id | 3u << 16 | 1u << 31);
 	CLAUSE("pci/op/available-buffer-notifications/R2");
@@ -424,7 +397,7 @@ START_TEST(started_twice)
 	ck_assert_int_eq(vdev_driver_queue_start(&other, r->d, 1, &r->vq[1], VDEV_DRIVER_NO_VECTOR),
 	                 VIRTQ_EBUSY);
 	vdev_driver_notify(&r->q[1]);
-	ck_assert_uint_ne(last_notify(r).width, 0);
+	ck_assert_uint_ne(access_last_notify(r).width, 0);
 	ck_assert_int_eq(vdev_driver_queue_reset(&r->q[1]), 0);
 	access_fini(r);
 }
@@ -460,94 +433,6 @@ START_TEST(queue_reset_not_negotiated)
 }
 END_TEST
 
-START_TEST(suspend_and_resume)
-{
-	struct access_rig *r = start(_i);
-	struct vdev_driver_field w = {0, 1, 1};
-
-	access_run(r, none);
-	ck_assert_int_eq(vdev_driver_suspend(r->d), VIRTQ_ENOTSUP);
-	access_run(r, features_of(1, VIRTQ_F_SUSPEND));
-	CLAUSE("init/device-suspend/R1");
-	r->fake.suspend_delay = 4;
-	ck_assert_int_eq(vdev_driver_suspend(r->d), 0);
-	ck_assert_int_eq(vdev_driver_status(r->d), 0x1b);
-	CLAUSE("init/device-suspend/R2");
-	ck_assert_int_eq(vdev_driver_config_write(r->d, &w), VIRTQ_EINVAL);
-	CLAUSE("init/device-suspend/R5");
-	vdev_driver_notify(&r->q[0]);
-	ck_assert_uint_eq(last_notify(r).width, 0);
-	CLAUSE("init/device-suspend/R4");
-	ck_assert_int_eq(vdev_driver_resume(r->d), 0);
-	ck_assert_int_eq(vdev_driver_status(r->d), 0xf);
-	CLAUSE("init/device-suspend/R6");
-	vdev_driver_notify(&r->q[0]);
-	ck_assert_uint_ne(last_notify(r).width, 0);
-	access_fini(r);
-}
-END_TEST
-
-START_TEST(kicks_while_suspended)
-{
-	struct access_rig *r = start(_i);
-	struct virtq_seg seg = {0x1000, 512};
-
-	access_run(r, features_of(1, VIRTQ_F_SUSPEND));
-	ck_assert_int_eq(virtq_drv_add(&r->vq[1], &seg, 1, 0, r), 0);
-	ck_assert_int_eq(vdev_driver_suspend(r->d), 0);
-	ck_assert_int_eq(vdev_driver_kick(&r->q[1]), 0);
-	ck_assert_uint_eq(avail_index(r, 1), 0);
-	ck_assert_uint_eq(last_notify(r).width, 0);
-	ck_assert_int_eq(vdev_driver_resume(r->d), 0);
-	ck_assert_int_eq(vdev_driver_kick(&r->q[1]), 1);
-	ck_assert_uint_eq(avail_index(r, 1), 1);
-	ck_assert_uint_ne(last_notify(r).width, 0);
-	access_fini(r);
-}
-END_TEST
-
-/* Both ways take longer than a call waits. What is under way is neither taken for over nor asked for anew. */
-START_TEST(suspend_and_resume_late)
-{
-	struct access_rig *r = start(_i);
-	unsigned writes;
-
-	access_run(r, features_of(1, VIRTQ_F_SUSPEND));
-	r->fake.suspend_delay = 50;
-	ck_assert_int_eq(vdev_driver_suspend(r->d), VIRTQ_EAGAIN);
-	ck_assert_int_eq(vdev_driver_status(r->d), 0x1f);
-	ck_assert_int_eq(vdev_driver_resume(r->d), VIRTQ_EAGAIN); /* it is still to suspend */
-	ck_assert_int_eq(vdev_driver_phase(r->d), VDEV_DRIVER_SUSPENDED);
-	ck_assert_int_eq(status_written(r, 0x1f, 1), -1);
-	while (vdev_driver_status(r->d) != 0x1b)
-		;
-	ck_assert_int_eq(vdev_driver_resume(r->d), VIRTQ_EAGAIN); /* not known to its driver yet */
-	ck_assert_int_eq(vdev_driver_suspend(r->d), 0);
-	ck_assert_int_eq(vdev_driver_suspend(r->d), 0); /* as it is */
-	r->fake.resume_delay = 30;
-	ck_assert_int_eq(vdev_driver_resume(r->d), VIRTQ_EAGAIN);
-	ck_assert_int_ge(status_written(r, 0x1f, 1), 0);
-	ck_assert_int_eq(vdev_driver_suspend(r->d), VIRTQ_EINVAL);
-	while (vdev_driver_status(r->d) != 0xf)
-		;
-	writes = r->fake.mmio ? fake_count(&r->fake, 1, FAKE_MMIO, 0x70)
-	                      : fake_count(&r->fake, 1, FAKE_COMMON, 0x14);
-	ck_assert_int_eq(vdev_driver_resume(r->d), 0);
-	ck_assert_int_eq(vdev_driver_phase(r->d), VDEV_DRIVER_RUNNING);
-	ck_assert_uint_eq(writes, r->fake.mmio ? fake_count(&r->fake, 1, FAKE_MMIO, 0x70)
-	                                       : fake_count(&r->fake, 1, FAKE_COMMON, 0x14));
-	for (int i = 0; i < 100; i++)
-		ck_assert_int_eq(vdev_driver_status(r->d), 0xf);
-	/* Once more, and given up when it is suspended: that does not let it go on. */
-	r->fake.suspend_delay = 0;
-	ck_assert_int_eq(vdev_driver_suspend(r->d), 0);
-	vdev_driver_fail(r->d);
-	ck_assert_int_ge(status_written(r, 0x9b, 0), 0);
-	ck_assert_int_eq(vdev_driver_status(r->d), 0x9b);
-	access_fini(r);
-}
-END_TEST
-
 START_TEST(failed)
 {
 	struct access_rig *r = start(_i);
@@ -556,7 +441,7 @@ START_TEST(failed)
 	vdev_driver_fail(r->d);
 	ck_assert_int_eq(vdev_driver_status(r->d), 0x8f);
 	vdev_driver_notify(&r->q[0]);
-	ck_assert_uint_eq(last_notify(r).width, 0);
+	ck_assert_uint_eq(access_last_notify(r).width, 0);
 	ck_assert_int_eq(vdev_driver_queue_reset(&r->q[0]), VIRTQ_EINVAL);
 	access_run(r, none);
 	access_fini(r);
@@ -610,9 +495,6 @@ void test_suites(SRunner *runner)
 	tcase_add_loop_test(tc, started_twice, 0, WAYS);
 	tcase_add_loop_test(tc, a_queue_that_is_being_reset, 0, WAYS);
 	tcase_add_loop_test(tc, queue_reset_not_negotiated, 0, WAYS);
-	tcase_add_loop_test(tc, suspend_and_resume, 0, WAYS);
-	tcase_add_loop_test(tc, kicks_while_suspended, 0, WAYS);
-	tcase_add_loop_test(tc, suspend_and_resume_late, 0, WAYS);
 	tcase_add_loop_test(tc, failed, 0, WAYS);
 	tcase_add_loop_test(tc, interrupt_causes, 0, WAYS);
 	suite_add_tcase(suite, tc);
