@@ -284,6 +284,7 @@
 #define vu_go_on                    vdev__vu_go_on
 #define vu_host                     vdev__vu_host
 #define vu_inflight_drop            vdev__vu_inflight_drop
+#define vu_inflight_end             vdev__vu_inflight_end
 #define vu_inflight_forget          vdev__vu_inflight_forget
 #define vu_inflight_on              vdev__vu_inflight_on
 #define vu_inflight_over            vdev__vu_inflight_over

@@ -151,13 +151,27 @@ START_TEST(gone_before_the_answer)
 }
 END_TEST
 
-/* What a predecessor left can't be served before the disk is ours; stopped meanwhile, the ring keeps it. */
+/* As a front-end does that pauses the guest and lets it go on. */
+static void pause_and_go_on(void)
+{
+	const uint8_t status = VIRTQ_STATUS_ACKNOWLEDGE | VIRTQ_STATUS_DRIVER;
+
+	ck_assert_int_eq(vf_ack_u64(&f, VU_SET_STATUS, 0), 0);
+	ck_assert_int_eq(vf_ack_u64(&f, VU_SET_FEATURES, f.features), 0);
+	ck_assert_int_eq(vf_ack_u64(&f, VU_SET_STATUS, status), 0);
+	ck_assert_int_eq(vf_ack_u64(&f, VU_SET_STATUS, status | VIRTQ_STATUS_FEATURES_OK), 0);
+}
+
+/*
+ * What a predecessor left can't be served before the disk is ours; stopped meanwhile, the ring keeps it, also over a pause.
+ */
 START_TEST(stopped_with_something_left)
 {
+	const int packed = _i & 1;
 	unsigned slots[3];
 	uint32_t base;
 
-	begin(_i);
+	begin(packed);
 	vf_ring_setup(&f, 0);
 	for (unsigned i = 0; i < 3; i++)
 		slots[i] = vf_submit(&f, 0, 0, i, VF_DATA + i * LEN, LEN);
@@ -169,9 +183,12 @@ START_TEST(stopped_with_something_left)
 	ck_assert(!vf_done_within(&f, 0, slots[0], 100));
 	base = stop();
 	/* Both count as taken: two heads, or three descriptors each. */
-	ck_assert_uint_eq(base & 0x7fff, _i ? 6 : 2);
-	if (_i)
+	ck_assert_uint_eq(base & 0x7fff, packed ? 6 : 2);
+	if (packed)
 		ck_assert_uint_eq(base >> 16, VIRTQ_STATE_WRAP);
+	ck_assert_int_eq(virtq_inflight_fresh(notes), 0);
+	if (_i & 2)
+		pause_and_go_on();
 	ck_assert_int_eq(virtq_inflight_fresh(notes), 0);
 	__atomic_store_n(&f.disk->busy, 0, __ATOMIC_RELAXED);
 	vf_ring_resume(&f, 0, base);
@@ -181,6 +198,25 @@ START_TEST(stopped_with_something_left)
 	work(5);
 	(void)stop();
 	ck_assert_int_eq(virtq_inflight_fresh(notes), 1);
+	end();
+}
+END_TEST
+
+/* A reset of a ring that runs, or has ended well: nothing is left, whatever the next driver's rings are like. */
+START_TEST(reset_with_nothing_left)
+{
+	begin(_i & 1);
+	set_area();
+	vf_ring_setup(&f, 0);
+	vf_ring_go(&f, 0);
+	vf_driver_ok(&f);
+	work(5);
+	ck_assert_int_eq(virtq_inflight_fresh(notes), 0);
+	if (_i & 2)
+		(void)stop();
+	ck_assert_int_eq(vf_ack_u64(&f, VU_SET_STATUS, 0), 0);
+	for (uint64_t i = 0; i < area.mmap_size; i++)
+		ck_assert_uint_eq(notes[i], 0);
 	end();
 }
 END_TEST
@@ -254,7 +290,8 @@ void test_suites(SRunner *runner)
 	tcase_add_loop_test(c, gone_on_with, 0, 2);
 	tcase_add_loop_test(c, hung_up, 0, 2);
 	tcase_add_loop_test(c, gone_before_the_answer, 0, 2);
-	tcase_add_loop_test(c, stopped_with_something_left, 0, 2);
+	tcase_add_loop_test(c, stopped_with_something_left, 0, 4);
+	tcase_add_loop_test(c, reset_with_nothing_left, 0, 4);
 	tcase_add_loop_test(c, supply_stopped_with_something_left, 0, 2);
 	suite_add_tcase(s, c);
 	srunner_add_suite(runner, s);

@@ -115,9 +115,8 @@ int vu_reset(struct vdev_vhost_user *vu, vu_then then)
 	return vu_stop_all(vu, reset_now);
 }
 
-static int was_reset(struct vdev_vhost_user *vu, int rc)
+static int reset_over(struct vdev_vhost_user *vu, int rc)
 {
-	vu_inflight_forget(vu);
 	return rc < 0 ? vu_refuse(vu, "the device could not be reset") : 0;
 }
 
@@ -127,7 +126,8 @@ static int device_was_reset(struct vdev_vhost_user *vu, int rc)
 		vu->rings[i].enabled = !vu->protocol_acked;
 		vu->rings[i].has_base = 0;
 	}
-	return was_reset(vu, rc);
+	vu_inflight_forget(vu);
+	return reset_over(vu, rc);
 }
 
 int vu_on_reset_device(struct vdev_vhost_user *vu, struct vu_message *m)
@@ -136,14 +136,29 @@ int vu_on_reset_device(struct vdev_vhost_user *vu, struct vu_message *m)
 	return vu_reset(vu, device_was_reset);
 }
 
+/*
+ * What was in flight in rings that ran is over. The front-end had stopped the others, perhaps for a guest that is only paused
+ * (QEMU), whose requests then wait in the area: where the guest did reset its device, the area is the front-end's to renew.
+ */
+static int status_was_reset(struct vdev_vhost_user *vu, int rc)
+{
+	for (unsigned i = 0; i < vu->nrings; i++)
+		if (vu->rings[i].ran)
+			vu_inflight_end(&vu->rings[i]);
+	return reset_over(vu, rc);
+}
+
 int vu_on_set_status(struct vdev_vhost_user *vu, struct vu_message *m)
 {
 	int rc;
 
 	if (m->u64 > 0xff)
 		return vu_refuse(vu, "device status of more than eight bits");
-	if (m->u64 == 0)
-		return vu_reset(vu, was_reset);
+	if (m->u64 == 0) {
+		for (unsigned i = 0; i < vu->nrings; i++)
+			vu->rings[i].over = vu->rings[i].started;
+		return vu_reset(vu, status_was_reset);
+	}
 	rc = vdev_set_status(vu->v, (uint8_t)m->u64);
 	if (rc < 0)
 		return vu_refuse(vu, "device status that may not follow this one");

@@ -185,7 +185,21 @@ void vu_inflight_told(struct vdev_vhost_user *vu, int sent)
 	vu->renewed = NULL;
 }
 
-/* The device was reset at the front-end's wish: what was in flight is over. */
+/*
+ * The device was reset: what was in flight is over in a ring that ran then. Regions in which nothing is noted go too, and
+ * whole, since those of the next driver may have another size.
+ */
+void vu_inflight_end(struct vu_ring *r)
+{
+	struct vdev_vhost_user *vu = r->vu;
+	int packed = (vu->features >> VIRTQ_F_RING_PACKED & 1) != 0;
+	uint8_t *region = region_of(vu, r->index, packed);
+
+	if (region != NULL && (r->over || virtq_inflight_fresh(region)))
+		memset(region, 0, stride(vu->area.entries, packed));
+}
+
+/* RESET_DEVICE: nothing of what any driver was told goes on. */
 void vu_inflight_forget(struct vdev_vhost_user *vu)
 {
 	if (vu->area.map.addr != NULL)

@@ -230,7 +230,7 @@ void vu_ring_try(struct vu_ring *r)
 		failed(r, rc, "the ring can't be started");
 		return;
 	}
-	r->started = 1;
+	r->started = r->ran = 1;
 	vu->any_ring = 1;
 	vdev_accepted(vu->v, &vu->last);
 	if (vdev_port_set_kick(r->port, r->kick_fd) < 0) {
@@ -505,7 +505,7 @@ void vu_ring_forget(struct vu_ring *r)
 	vu_ring_no_kick(r);
 	(void)vu_slot_set(r->vu, &r->call, -1);
 	(void)vu_slot_set(r->vu, &r->err, -1);
-	r->started = 0;
+	r->started = r->ran = 0;
 	r->enabled = 0;
 	r->has_num = 0;
 	r->has_addr = 0;

@@ -72,6 +72,8 @@ struct vu_ring {
 	int enabled;
 	int kicked;        /* it may start as soon as all is known */
 	int started;       /* the core's queue is */
+	int ran;           /* it was, at some time in this connection */
+	int over;          /* it was, when the device status became 0 */
 	int kick_fd;       /* or -1 */
 	int watched;       /* kick_fd is in our epoll */
 	int hot;           /* its port has more to do or is not armed, where we serve it */
@@ -385,6 +387,7 @@ int vu_inflight_on(const struct vdev_vhost_user *vu, unsigned i);
 int vu_inflight_setup(struct vu_ring *r, int packed, struct vdev_queue_setup *out);
 void vu_inflight_over(struct vu_ring *r);
 void vu_inflight_told(struct vdev_vhost_user *vu, int sent);
+void vu_inflight_end(struct vu_ring *r);
 void vu_inflight_forget(struct vdev_vhost_user *vu);
 void vu_inflight_drop(struct vdev_vhost_user *vu);
 
