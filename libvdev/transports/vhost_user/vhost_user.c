@@ -23,6 +23,22 @@ static const uint64_t protocol_features =
 	BIT(VU_PROTO_INFLIGHT_SHMFD) | BIT(VU_PROTO_RESET_DEVICE) | BIT(VU_PROTO_INBAND) |
 	BIT(VU_PROTO_MEM_SLOTS) | BIT(VU_PROTO_STATUS);
 
+/*
+ * There is no descriptor left for a front-end, and the listener stays readable until it has been accepted: with the one kept
+ * for this it is, and hung up on. It may try again.
+ */
+static void turn_away(struct vdev_vhost_user *vu, int why)
+{
+	int fd;
+
+	vdev_os_close(vu->reserve);
+	fd = vdev_os_sock_accept(vu->listener);
+	vdev_os_close(fd);
+	vu->reserve = vdev_os_eventfd();
+	if (fd >= 0)
+		vu_log_entry(vu, VDEV_LOG_WARNING, why, -1, 0, "no descriptor for a front-end");
+}
+
 static void accept_one(struct vdev_vhost_user *vu)
 {
 	int fd;
@@ -32,6 +48,8 @@ static void accept_one(struct vdev_vhost_user *vu)
 	fd = vdev_os_sock_accept(vu->listener);
 	if (fd >= 0)
 		vu_opened(vu, fd);
+	else if (fd == -EMFILE || fd == -ENFILE)
+		turn_away(vu, fd);
 }
 
 static void handle(struct vdev_vhost_user *vu, const struct vu_source *s)
@@ -198,6 +216,9 @@ static int init_events(struct vdev_vhost_user *vu)
 	vu->dummy = vdev_os_eventfd();
 	if (vu->dummy < 0)
 		return vu->dummy;
+	vu->reserve = vdev_os_eventfd();
+	if (vu->reserve < 0)
+		return vu->reserve;
 	vdev_os_bell_init(&vu->bell, vu->dummy);
 	rc = vu_slot_init(vu, &vu->log_call);
 	if (rc < 0)
@@ -267,6 +288,7 @@ static void release(struct vdev_vhost_user *vu)
 	vdev_os_bell_free(&vu->bell);
 	vdev_os_close(vu->log_call.fd);
 	vdev_os_close(vu->dummy);
+	vdev_os_close(vu->reserve);
 	vdev_os_close(vu->wake);
 	/* While we listen nobody else takes the path: afterwards it could be another one's socket. */
 	if (vu->path != NULL && vu->listener >= 0)
@@ -302,7 +324,7 @@ static struct vdev_vhost_user *make(const struct vdev_env *env, struct vdev *v,
 	vu->cfg = *cfg;
 	vu->max_regions = cfg->mem_slots == 0 ? DEFAULT_SLOTS : cfg->mem_slots;
 	vu->ep = vu->wake = vu->dummy = vu->listener = vu->fd = vu->channel.fd = vu->log_call.fd = -1;
-	vu->reply_fd = -1;
+	vu->reply_fd = vu->reserve = -1;
 	vu->expect_op = -1;
 	vu->nrings = n;
 	vu->listener_source.kind = VU_LISTENER;

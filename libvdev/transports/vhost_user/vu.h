@@ -178,7 +178,8 @@ struct vdev_vhost_user {
 	size_t bytes;
 	int ep;
 	int wake;
-	int dummy; /* what slots point to when they are not set */
+	int dummy;   /* what slots point to when they are not set */
+	int reserve; /* given up where a front-end can't be accepted for lack of one; or -1 */
 	int listener;
 	int fd;      /* the connection, or -1 */
 	int watched; /* fd is in our epoll */
