@@ -70,7 +70,10 @@ VIRTQ_MUST_CHECK int vdev_vhost_user_queue_task(struct vdev_vhost_user *vu, unsi
  * @return 1, or 0 when no ring has started yet (then @p out is empty)
  */
 int vdev_vhost_user_features(const struct vdev_vhost_user *vu, struct virtq_features *out);
-/** What was said about translated addresses (ACCESS_PLATFORM) since the back-end was made. */
+/**
+ * What was said about translated addresses (ACCESS_PLATFORM) since the back-end was made. One update may lie in 64 regions
+ * of the memory table at most; others are refused.
+ */
 struct vdev_vhost_user_iotlb {
 	uint64_t misses;      /**< translations that queues asked the front-end for */
 	uint64_t updates;     /**< translations it told */

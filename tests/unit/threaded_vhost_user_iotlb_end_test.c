@@ -118,6 +118,35 @@ START_TEST(told_while_no_ring_runs)
 }
 END_TEST
 
+/* A translation in a table of small regions: bounded is in how many of them one may lie. */
+START_TEST(in_many_regions)
+{
+	enum { REGIONS = 65, MANY = 64, SOME = 8 };
+	const uint64_t at = VF_UVA + VF_DATA;
+
+	vf_start(&f, 1, VF_THREADS);
+	vf_connect(&f);
+	vf_negotiate(&f, kinds[_i] | VF_IOMMU);
+	for (unsigned i = 0; i < REGIONS; i++) {
+		struct vu_mem_reg reg = {.region = vf_region(VF_DATA + i * VF_PAGE, VF_PAGE)};
+
+		ck_assert_int_eq(vf_ack(&f, VU_ADD_MEM_REG, &reg, sizeof(reg), &f.memfd, 1), 0);
+	}
+	ck_assert_int_eq(iotlb(0, REGIONS * VF_PAGE, at, RW, VU_IOTLB_UPDATE), 1);
+	ck_assert_int_eq(iotlb(0, MANY * VF_PAGE + 1, at + VF_PAGE - 1, RW, VU_IOTLB_UPDATE), 1);
+	ck_assert_uint_eq(said().entries, 0);
+	ck_assert_uint_eq(said().updates, 0);
+	ck_assert_int_eq(iotlb(0, SOME * VF_PAGE, at, RW, VU_IOTLB_UPDATE), 0);
+	ck_assert_uint_eq(said().entries, 1); /* they follow each other */
+	ck_assert_int_eq(iotlb(1 << 30, MANY * VF_PAGE, at, RW, VU_IOTLB_UPDATE), 0);
+	ck_assert_uint_eq(said().entries, 2);
+	ck_assert_uint_eq(said().updates, 2);
+	/* Beyond the last one there is nothing. */
+	ck_assert_int_eq(iotlb(0, SOME * VF_PAGE, at + MANY * VF_PAGE, RW, VU_IOTLB_UPDATE), 1);
+	vf_stop(&f);
+}
+END_TEST
+
 void test_suites(SRunner *runner)
 {
 	Suite *s = suite_create("vhost-user IOTLB of rings that end");
@@ -126,6 +155,7 @@ void test_suites(SRunner *runner)
 	tcase_set_timeout(c, 60);
 	tcase_add_loop_test(c, refused_after_the_end, 0, KINDS);
 	tcase_add_loop_test(c, told_while_no_ring_runs, 0, KINDS);
+	tcase_add_loop_test(c, in_many_regions, 0, KINDS);
 	suite_add_tcase(s, c);
 	srunner_add_suite(runner, s);
 }

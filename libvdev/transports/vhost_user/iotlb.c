@@ -13,7 +13,11 @@
  */
 #include "vu.h"
 
-enum { PAGE = 4096, MAX_ENTRIES = 32768 };
+/*
+ * A translation may be in so many regions of the memory table. Each is an entry of its own, for which the others move: with
+ * a table of many small regions and a full cache one message would keep us busy for long.
+ */
+enum { PAGE = 4096, MAX_ENTRIES = 32768, MAX_PIECES = 64 };
 
 void vu_iotlb_init(struct vdev_vhost_user *vu)
 {
@@ -324,16 +328,18 @@ static uint64_t piece(const struct vdev_vhost_user *vu, uint64_t uva, uint64_t l
 	return 0;
 }
 
-static int in_memory(const struct vdev_vhost_user *vu, uint64_t uva, uint64_t len)
+/* In how many regions it is, up to one more than may be; 0: a part of it is in none. */
+static unsigned pieces(const struct vdev_vhost_user *vu, uint64_t uva, uint64_t len)
 {
 	uint64_t gpa, part;
+	unsigned n;
 
-	for (; len > 0; uva += part, len -= part) {
+	for (n = 0; len > 0 && n <= MAX_PIECES; uva += part, len -= part, n++) {
 		part = piece(vu, uva, len, &gpa);
 		if (part == 0)
 			return 0;
 	}
-	return 1;
+	return n;
 }
 
 /* With the lock held. 1: something else was there; 0: not; < 0. */
@@ -360,13 +366,17 @@ static int update(struct vdev_vhost_user *vu, const struct vu_iotlb *m)
 {
 	struct vu_tlb *t = &vu->tlb;
 	int rc, any = 0;
+	unsigned n;
 
 	if (m->size == 0 || m->iova + (m->size - 1) < m->iova || m->uva + (m->size - 1) < m->uva)
 		return vu_refuse(vu, "a translation is empty or wraps");
 	if (m->perm == 0 || m->perm > (VU_IOTLB_READ | VU_IOTLB_WRITE))
 		return vu_refuse(vu, "a translation without a permission, or with an unknown one");
-	if (!in_memory(vu, m->uva, m->size))
+	n = pieces(vu, m->uva, m->size);
+	if (n == 0)
 		return vu_refuse(vu, "a translation leads out of the memory table");
+	if (n > MAX_PIECES)
+		return vu_refuse(vu, "a translation lies in too many memory regions");
 	pthread_mutex_lock(&t->lock);
 	rc = insert(vu, m);
 	if (rc >= 0)
