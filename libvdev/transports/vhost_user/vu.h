@@ -239,7 +239,6 @@ struct vdev_vhost_user {
 
 /* What a message may look like and when it may come. */
 struct vu_entry {
-	const char *name;
 	int (*handle)(struct vdev_vhost_user *vu, struct vu_message *m);
 	uint16_t min; /* payload, bytes */
 	uint16_t max;
