@@ -29,7 +29,7 @@ void access_run(struct access_rig *r, struct virtq_features wanted);
 /* Ends the test when the driver broke a rule. */
 void access_fini(struct access_rig *r);
 
-/* Where in the log, from entry n on, this status was written, or -1. */
+/* Place in the log of the n-th (from 0) write of this status, or -1. */
 int access_status_written(const struct access_rig *r, uint8_t value, unsigned n);
 /* What was told by the last notification: its value and width. */
 struct fake_access access_last_notify(const struct access_rig *r);
