@@ -320,8 +320,11 @@ static void reconnect(struct fuzz *z)
 	z->b.protocol = protocol;
 	if (rc < 0)
 		close(fd);
-	/* Used buffers that were not taken, a packed ring whose place is not known, a ring outside of memory. */
-	if (rc == VIRTQ_EAGAIN || rc == VIRTQ_EBUSY || rc == VIRTQ_EFAULT)
+	/*
+	 * Used buffers that were not taken, a packed ring whose place is not known, a ring outside of memory, a driver side
+	 * that broke since its queue was forgotten and then started where it once was.
+	 */
+	if (rc == VIRTQ_EAGAIN || rc == VIRTQ_EBUSY || rc == VIRTQ_EFAULT || rc == VIRTQ_EBROKEN)
 		z->strange = 1;
 	HOLDS((rc == 0) == vdev_vhost_front_alive(z->f));
 	z->tainted |= rc == 0 && z->strange;
