@@ -80,11 +80,17 @@ void blk_quick_done(struct vdev_disk_io *io, int result)
 	((struct blk_quick *)io)->result = result;
 }
 
-/* One that failed. */
-static __attribute__((noinline, cold)) void failed(const struct blk_quick *r, struct vdev_done *sum)
+/* One that failed. The status alone is written: that is all of a write's answer, and the end of a read's. */
+static __attribute__((noinline, cold)) void failed(const struct blk_quick *r, struct vdev_done *sum,
+                                                   uint32_t *written)
 {
 	*(volatile uint8_t *)r->status = r->result == VIRTQ_ENOTSUP ? BLK_S_UNSUPP : BLK_S_IOERR;
-	*(r->io.op == VDEV_DISK_READ ? &sum->read_bytes : &sum->written_bytes) -= r->io.len;
+	if (r->io.op == VDEV_DISK_READ) {
+		sum->read_bytes -= r->io.len;
+		*written = 0;
+	} else {
+		sum->written_bytes -= r->io.len;
+	}
 	sum->error++;
 }
 
@@ -94,13 +100,11 @@ static inline void finish(const struct blk_quick *r, uint32_t n, struct vdev_don
 {
 	for (const struct blk_quick *end = r + n; r != end; r++, written++) {
 		if (unlikely(r->result != 0)) {
-			/* The status alone, which a write's answer begins with. */
-			if (r->io.op == VDEV_DISK_READ)
-				*written = 0;
 			if (r->result < 0) {
-				failed(r, sum);
+				failed(r, sum, written);
 				continue;
 			}
+			*written = 0; /* a read that left the buffer alone */
 		}
 		*(volatile uint8_t *)r->status = BLK_S_OK;
 	}
