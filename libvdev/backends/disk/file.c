@@ -96,7 +96,7 @@ static int probe_device(struct file_disk *d)
 static int probe(struct file_disk *d)
 {
 	struct stat st;
-	uint64_t bytes;
+	uint64_t bytes = 0;
 	int rc = 0;
 
 	if (fstat(d->fd, &st) < 0)
@@ -332,7 +332,7 @@ void file_disk_event(struct file_disk *d, int event, int error)
  */
 static int look_again(struct file_disk *d, int resize)
 {
-	uint64_t bytes;
+	uint64_t bytes = 0;
 	int rc;
 
 	pthread_mutex_lock(&d->lock);

@@ -152,7 +152,7 @@ static void destroy(struct vdev_vhost_front *f)
 	vdev_os_close(f->wake);
 	vdev_os_close(f->ep);
 	if (f->regions != NULL)
-		f->env.free(f->env.ctx, f->regions, 2 * FRONT_MAX_SLOTS * sizeof(f->regions[0]));
+		f->env.free(f->env.ctx, f->regions, sizeof(f->regions[0]) * 2 * FRONT_MAX_SLOTS);
 	if (f->path != NULL)
 		f->env.free(f->env.ctx, f->path, f->path_bytes);
 	f->env.free(f->env.ctx, f, f->bytes);
@@ -214,7 +214,7 @@ static struct vdev_vhost_front *make(const struct vdev_env *env,
 		f->queues[i].kick = f->queues[i].call = f->queues[i].err = -1;
 	if (f->cfg.timeout_ms == 0)
 		f->cfg.timeout_ms = FRONT_TIMEOUT_MS;
-	f->regions = env->alloc(env->ctx, 2 * FRONT_MAX_SLOTS * sizeof(f->regions[0]));
+	f->regions = env->alloc(env->ctx, sizeof(f->regions[0]) * 2 * FRONT_MAX_SLOTS);
 	if (cfg->path != NULL) {
 		f->path_bytes = strlen(cfg->path) + 1;
 		f->path = env->alloc(env->ctx, f->path_bytes);
