@@ -133,6 +133,43 @@ START_TEST(asks_for_notifications_when_empty)
 }
 END_TEST
 
+/* The ring was left while nothing was asked for, and is empty when the queue starts again. */
+START_TEST(asks_again_after_a_stop)
+{
+	struct vdev_queue_setup setup = {0};
+	struct virtq_chain c[SIZE];
+	struct virtq_iov iov[64];
+	struct virtq_state at;
+	struct virtq_drv *drv;
+	struct rig r;
+
+	rig_init(&r, _i, 0);
+	drv = vdev_loopback_drv(r.l, 0);
+	add(&r, 0);
+	publish(&r);
+	ck_assert_int_eq(virtq_drv_should_kick(drv), 1);
+	ck_assert_int_eq(vdev_queue_enter(r.q[0]), 1);
+	ck_assert_int_eq(vdev_queue_take(r.q[0], c, 1, iov, 64), 1);
+	rig_give(&r, c, 1, 'a');
+	vdev_queue_leave(r.q[0]);
+	ck_assert_uint_eq(got(&r, 'a', NULL), 1);
+	ck_assert_int_eq(vdev_queue_stop(r.v, 0), 0);
+	virtq_drv_state(drv, &setup.state);
+	ck_assert_int_eq(vdev_queue_state(r.v, 0, &at), 0);
+	setup.state.avail = at.avail;
+	setup.state.used = at.used;
+	setup.state.flags = at.flags;
+	setup.state.unsignalled = at.unsignalled;
+	ck_assert_int_eq(vdev_queue_start(r.v, 0, &setup), 0);
+	r.give_in_poll = 1;
+	ck_assert_int_eq(vdev_queue_run(r.v, 0, VDEV_RUN_ARM), 0); /* is going to sleep */
+	add(&r, 1);
+	publish(&r);
+	ck_assert_int_eq(virtq_drv_should_kick(drv), 1);
+	rig_fini(&r);
+}
+END_TEST
+
 START_TEST(owner_gives_in_poll)
 {
 	struct rig r;
@@ -246,6 +283,7 @@ void test_suites(SRunner *runner)
 	tcase_add_test(tc, unknown_flags);
 	tcase_add_loop_test(tc, taken_given_and_put_back, 0, 2);
 	tcase_add_loop_test(tc, asks_for_notifications_when_empty, 0, 2);
+	tcase_add_loop_test(tc, asks_again_after_a_stop, 0, 2);
 	tcase_add_loop_test(tc, owner_gives_in_poll, 0, 2);
 	tcase_add_loop_test(tc, stopped_disabled_and_reset, 0, 2);
 	tcase_add_test(tc, broken_by_the_driver);

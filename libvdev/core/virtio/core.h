@@ -54,6 +54,9 @@ enum {
 /* Whether a queue is enabled, and, not 0, served. */
 enum enabled { QUEUE_HELD, QUEUE_ENABLED, QUEUE_DISABLED };
 
+/* Whether the driver is asked for notifications. A fresh ring asks; one that goes on may have been left without. */
+enum armed { DISARMED, ARMED, ARMED_PERHAPS };
+
 struct counters {
 	uint64_t requests;
 	uint64_t read_bytes;
@@ -111,7 +114,7 @@ struct vdev_queue {
 	uint8_t running;
 	uint8_t again;
 	uint8_t stalled; /* the model did not take all */
-	uint8_t armed;
+	uint8_t armed;   /* enum armed */
 	uint8_t arming;  /* the run is one with VDEV_RUN_ARM */
 	uint8_t pushed;  /* something is to be published */
 	uint8_t waiting; /* pop waits for a translation */

@@ -121,7 +121,7 @@ int queue_begin(struct vdev_queue *q)
 	q->nburst = 0;
 	q->ndone = 0;
 	q->stalled = 0;
-	q->armed = 1; /* a fresh ring asks for notifications */
+	q->armed = ARMED_PERHAPS;
 	q->pushed = 0;
 	q->waiting = 0;
 	q->supply = 0;

@@ -232,7 +232,7 @@ static int arm(struct vdev_queue *q)
 		return 0;
 	rc = virtq_dev_arm(&q->vq);
 	if (rc == 0)
-		q->armed = 1;
+		q->armed = ARMED;
 	else if (rc == VIRTQ_EBROKEN)
 		queue_broke(q, NULL);
 	return rc == 1 || rc == VIRTQ_EAGAIN;

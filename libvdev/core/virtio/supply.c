@@ -39,10 +39,10 @@ void vdev_queue_leave(struct vdev_queue *q)
 static rare int none(struct vdev_queue *q, int rc, struct virtq_chain *chains, uint32_t max,
                      struct virtq_iov *iov, uint32_t niov)
 {
-	if (rc == 0 && q->arming && !q->armed) {
+	if (rc == 0 && q->arming && q->armed != ARMED) {
 		rc = virtq_dev_arm(&q->vq);
 		if (rc == 0) {
-			q->armed = 1;
+			q->armed = ARMED;
 		} else if (rc == 1) {
 			virtq_dev_disarm(&q->vq);
 			rc = virtq_dev_pop(&q->vq, chains, max, iov, niov);
