@@ -516,3 +516,16 @@ int vf_signalled(int fd, int ms)
 		return 0;
 	return vdev_os_drain(fd) > 0;
 }
+
+void vf_end_all(struct vdev_queue *q, const struct virtq_chain *chains, uint32_t n)
+{
+	const uint8_t ok = 0;
+
+	for (uint32_t i = 0; i < n; i++) {
+		struct vdev_done done = {.written = chains[i].write_bytes};
+
+		ck_assert_uint_eq(vdev_chain_write(&chains[i], (uint64_t)chains[i].write_bytes - 1, &ok, 1),
+		                  1);
+		vdev_queue_complete(q, &chains[i], &done);
+	}
+}

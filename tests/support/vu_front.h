@@ -7,6 +7,7 @@
 #define TESTS_SUPPORT_VU_FRONT_H
 
 #include <vdev/blk.h>
+#include <vdev/model.h>
 #include <vdev/vhost_user.h>
 #include <virtq/virtq.h>
 
@@ -82,6 +83,8 @@ void vf_start(struct vu_front *f, unsigned queues, int threads);
  * loop the back-end is a task of that one's first thread; the loop goes before vf_stop().
  */
 void vf_start_device(struct vu_front *f, struct vdev *v, int threads, struct vdev_loop *loop);
+/* For a device of one's own: requests end as if they were disk reads, their last byte being status 0. */
+void vf_end_all(struct vdev_queue *q, const struct virtq_chain *chains, uint32_t n);
 /* Memory, directory and socket's name alone: the device is somebody else's process. */
 void vf_start_remote(struct vu_front *f);
 void vf_stop(struct vu_front *f);

@@ -87,6 +87,21 @@ START_TEST(taken_given_and_put_back)
 }
 END_TEST
 
+/* A fresh ring asks for notifications; once a buffer was taken, no more are asked for. */
+static void serve_first(struct rig *r)
+{
+	struct virtq_chain c[1];
+	struct virtq_iov iov[64];
+
+	add(r, 0);
+	publish(r);
+	ck_assert_int_eq(virtq_drv_should_kick(vdev_loopback_drv(r->l, 0)), 1);
+	ck_assert_int_eq(vdev_queue_enter(r->q[0]), 1);
+	ck_assert_int_eq(vdev_queue_take(r->q[0], c, 1, iov, 64), 1);
+	rig_give(r, c, 1, 'a');
+	vdev_queue_leave(r->q[0]);
+}
+
 /* Notifications are asked for by a fresh ring, and by an owner that found nothing and is not going to look again. */
 START_TEST(asks_for_notifications_when_empty)
 {
@@ -97,13 +112,7 @@ START_TEST(asks_for_notifications_when_empty)
 
 	rig_init(&r, _i, 0);
 	drv = vdev_loopback_drv(r.l, 0);
-	add(&r, 0);
-	publish(&r);
-	ck_assert_int_eq(virtq_drv_should_kick(drv), 1);
-	ck_assert_int_eq(vdev_queue_enter(r.q[0]), 1);
-	ck_assert_int_eq(vdev_queue_take(r.q[0], c, 1, iov, 64), 1);
-	rig_give(&r, c, 1, 'a');
-	vdev_queue_leave(r.q[0]);
+	serve_first(&r);
 	add(&r, 1);
 	add(&r, 2);
 	publish(&r);
@@ -137,21 +146,13 @@ END_TEST
 START_TEST(asks_again_after_a_stop)
 {
 	struct vdev_queue_setup setup = {0};
-	struct virtq_chain c[SIZE];
-	struct virtq_iov iov[64];
 	struct virtq_state at;
 	struct virtq_drv *drv;
 	struct rig r;
 
 	rig_init(&r, _i, 0);
 	drv = vdev_loopback_drv(r.l, 0);
-	add(&r, 0);
-	publish(&r);
-	ck_assert_int_eq(virtq_drv_should_kick(drv), 1);
-	ck_assert_int_eq(vdev_queue_enter(r.q[0]), 1);
-	ck_assert_int_eq(vdev_queue_take(r.q[0], c, 1, iov, 64), 1);
-	rig_give(&r, c, 1, 'a');
-	vdev_queue_leave(r.q[0]);
+	serve_first(&r);
 	ck_assert_uint_eq(got(&r, 'a', NULL), 1);
 	ck_assert_int_eq(vdev_queue_stop(r.v, 0), 0);
 	virtq_drv_state(drv, &setup.state);
