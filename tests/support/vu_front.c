@@ -529,3 +529,19 @@ void vf_end_all(struct vdev_queue *q, const struct virtq_chain *chains, uint32_t
 		vdev_queue_complete(q, &chains[i], &done);
 	}
 }
+
+const int vf_iommu_kinds[VF_IOMMU_KINDS] = {0, VF_PACKED, VF_NO_STATUS, VF_PACKED | VF_IN_ORDER};
+
+void vf_up_iommu(struct vu_front *f, int kind, unsigned queues)
+{
+	vf_start(f, queues, VF_THREADS);
+	vf_up(f, vf_iommu_kinds[kind] | VF_IOMMU, queues);
+}
+
+struct vdev_vhost_user_iotlb vf_iotlb(const struct vu_front *f)
+{
+	struct vdev_vhost_user_iotlb n;
+
+	vdev_vhost_user_iotlb(f->vu, &n);
+	return n;
+}

@@ -83,6 +83,11 @@ void vf_start(struct vu_front *f, unsigned queues, int threads);
  * loop the back-end is a task of that one's first thread; the loop goes before vf_stop().
  */
 void vf_start_device(struct vu_front *f, struct vdev *v, int threads, struct vdev_loop *loop);
+/* Behind an IOMMU, with each of these kinds: up, and what was said of translations since. */
+enum { VF_IOMMU_KINDS = 4 };
+extern const int vf_iommu_kinds[VF_IOMMU_KINDS];
+void vf_up_iommu(struct vu_front *f, int kind, unsigned queues);
+struct vdev_vhost_user_iotlb vf_iotlb(const struct vu_front *f);
 /* For a device of one's own: requests end as if they were disk reads, their last byte being status 0. */
 void vf_end_all(struct vdev_queue *q, const struct virtq_chain *chains, uint32_t n);
 /* Memory, directory and socket's name alone: the device is somebody else's process. */

@@ -9,24 +9,6 @@ enum { READ = 0, WRITE = 1, OK = 0, R = VU_IOTLB_READ, W = VU_IOTLB_WRITE, RW = 
 
 static struct vu_front f;
 
-/* Tests run with each of these. */
-static const int kinds[] = {0, VF_PACKED, VF_NO_STATUS, VF_PACKED | VF_IN_ORDER};
-enum { KINDS = sizeof(kinds) / sizeof(kinds[0]) };
-
-static void up(int kind, unsigned queues)
-{
-	vf_start(&f, queues, VF_THREADS);
-	vf_up(&f, kinds[kind] | VF_IOMMU, queues);
-}
-
-static struct vdev_vhost_user_iotlb said(void)
-{
-	struct vdev_vhost_user_iotlb n;
-
-	vdev_vhost_user_iotlb(f.vu, &n);
-	return n;
-}
-
 static int iotlb(uint64_t iova, uint64_t size, uint64_t uva, uint8_t perm, uint8_t type)
 {
 	struct vu_iotlb m = {.iova = iova, .size = size, .uva = uva, .perm = perm, .type = type};
@@ -49,7 +31,7 @@ START_TEST(refused_after_the_end)
 	unsigned slot;
 
 	for (int late = 0; late < 2; late++) {
-		up(_i, 1);
+		vf_up_iommu(&f, _i, 1);
 		ck_assert_uint_eq(vf_request(&f, 0, READ, 0, VF_DATA, 512), OK);
 		f.deaf = 1;
 		(void)vf_submit(&f, 0, READ, 0, VF_DATA + 65536, 512);
@@ -77,7 +59,7 @@ START_TEST(refused_after_the_end)
 			begin_anew();
 			ck_assert_uint_eq(vf_request(&f, 0, READ, 0, VF_DATA + 65536, 512), OK);
 		}
-		ck_assert_uint_eq(said().refused, 0);
+		ck_assert_uint_eq(vf_iotlb(&f).refused, 0);
 		ck_assert_int_eq(vf_miss(&f, &m, 20), 0);
 		ck_assert_uint_eq(vf_request(&f, 0, READ, 0, VF_DATA + 131072, 512), OK);
 		vf_stop(&f);
@@ -91,15 +73,15 @@ START_TEST(told_while_no_ring_runs)
 	const uint32_t x = VF_DATA + 65536, elsewhere = x + 4096;
 	unsigned misses;
 
-	up(_i, 1);
+	vf_up_iommu(&f, _i, 1);
 	memset(f.mem + VF_DATA, 0x44, 512);
 	ck_assert_uint_eq(vf_request(&f, 0, WRITE, 0, VF_DATA, 512), OK);
 	vf_ask_base(&f, 0);
 	(void)vf_take_base(&f, 0);
 	ck_assert_int_eq(iotlb(VF_IOVA + x, 4096, VF_UVA + elsewhere, RW, VU_IOTLB_UPDATE), 0);
-	ck_assert_uint_eq(said().entries, 1);
+	ck_assert_uint_eq(vf_iotlb(&f).entries, 1);
 	ck_assert_int_eq(vf_ack_u64(&f, VU_SET_FEATURES, f.features), 0);
-	ck_assert_uint_eq(said().entries, 0);
+	ck_assert_uint_eq(vf_iotlb(&f).entries, 0);
 	begin_anew();
 	/* The ring itself and the request's header; what is told from here on counts. */
 	ck_assert_int_eq(vf_map(&f, 0, VF_DATA, RW), 0);
@@ -126,7 +108,7 @@ START_TEST(in_many_regions)
 
 	vf_start(&f, 1, VF_THREADS);
 	vf_connect(&f);
-	vf_negotiate(&f, kinds[_i] | VF_IOMMU);
+	vf_negotiate(&f, vf_iommu_kinds[_i] | VF_IOMMU);
 	for (unsigned i = 0; i < REGIONS; i++) {
 		struct vu_mem_reg reg = {.region = vf_region(VF_DATA + i * VF_PAGE, VF_PAGE)};
 
@@ -134,13 +116,13 @@ START_TEST(in_many_regions)
 	}
 	ck_assert_int_eq(iotlb(0, REGIONS * VF_PAGE, at, RW, VU_IOTLB_UPDATE), 1);
 	ck_assert_int_eq(iotlb(0, MANY * VF_PAGE + 1, at + VF_PAGE - 1, RW, VU_IOTLB_UPDATE), 1);
-	ck_assert_uint_eq(said().entries, 0);
-	ck_assert_uint_eq(said().updates, 0);
+	ck_assert_uint_eq(vf_iotlb(&f).entries, 0);
+	ck_assert_uint_eq(vf_iotlb(&f).updates, 0);
 	ck_assert_int_eq(iotlb(0, SOME * VF_PAGE, at, RW, VU_IOTLB_UPDATE), 0);
-	ck_assert_uint_eq(said().entries, 1); /* they follow each other */
+	ck_assert_uint_eq(vf_iotlb(&f).entries, 1); /* they follow each other */
 	ck_assert_int_eq(iotlb(1 << 30, MANY * VF_PAGE, at, RW, VU_IOTLB_UPDATE), 0);
-	ck_assert_uint_eq(said().entries, 2);
-	ck_assert_uint_eq(said().updates, 2);
+	ck_assert_uint_eq(vf_iotlb(&f).entries, 2);
+	ck_assert_uint_eq(vf_iotlb(&f).updates, 2);
 	/* Beyond the last one there is nothing. */
 	ck_assert_int_eq(iotlb(0, SOME * VF_PAGE, at + MANY * VF_PAGE, RW, VU_IOTLB_UPDATE), 1);
 	vf_stop(&f);
@@ -153,9 +135,9 @@ void test_suites(SRunner *runner)
 	TCase *c = tcase_create("iotlb");
 
 	tcase_set_timeout(c, 60);
-	tcase_add_loop_test(c, refused_after_the_end, 0, KINDS);
-	tcase_add_loop_test(c, told_while_no_ring_runs, 0, KINDS);
-	tcase_add_loop_test(c, in_many_regions, 0, KINDS);
+	tcase_add_loop_test(c, refused_after_the_end, 0, VF_IOMMU_KINDS);
+	tcase_add_loop_test(c, told_while_no_ring_runs, 0, VF_IOMMU_KINDS);
+	tcase_add_loop_test(c, in_many_regions, 0, VF_IOMMU_KINDS);
 	suite_add_tcase(s, c);
 	srunner_add_suite(runner, s);
 }

@@ -17,30 +17,12 @@ enum { REQUEST = 1 << 20, MS = 5000 };
 
 static struct vu_front f;
 
-/* Tests run with each of these. */
-static const int kinds[] = {0, VF_PACKED, VF_NO_STATUS, VF_PACKED | VF_IN_ORDER};
-enum { KINDS = sizeof(kinds) / sizeof(kinds[0]) };
-
-static void up(int kind, unsigned queues)
-{
-	vf_start(&f, queues, VF_THREADS);
-	vf_up(&f, kinds[kind] | VF_IOMMU, queues);
-}
-
-static struct vdev_vhost_user_iotlb said(void)
-{
-	struct vdev_vhost_user_iotlb n;
-
-	vdev_vhost_user_iotlb(f.vu, &n);
-	return n;
-}
-
 /* Pages are asked for once, whoever wants them, and again when they were taken back. */
 START_TEST(requests_behind_an_iommu)
 {
 	unsigned misses;
 
-	up(_i, 2);
+	vf_up_iommu(&f, _i, 2);
 	memset(f.mem + VF_DATA, 0x5c, 65536);
 	ck_assert_uint_eq(vf_request(&f, 0, WRITE, 0, VF_DATA, 65536), OK);
 	ck_assert_uint_eq(vf_request(&f, 1, READ, 0, VF_DATA + 65536 - 512, 65536), OK);
@@ -50,13 +32,13 @@ START_TEST(requests_behind_an_iommu)
 	ck_assert_uint_eq(vf_request(&f, 0, WRITE, 8, VF_DATA, 65536), OK);
 	ck_assert_uint_eq(vf_request(&f, 1, READ, 8, VF_DATA + 65536 - 512, 65536), OK);
 	ck_assert_uint_eq(f.misses, misses);
-	ck_assert_uint_eq(said().misses, misses);
-	ck_assert_uint_eq(said().updates, misses);
+	ck_assert_uint_eq(vf_iotlb(&f).misses, misses);
+	ck_assert_uint_eq(vf_iotlb(&f).updates, misses);
 	ck_assert_int_eq(vf_unmap(&f, VF_DATA + 4096, 4096), 0);
 	ck_assert_uint_eq(vf_request(&f, 0, WRITE, 8, VF_DATA, 65536), OK);
 	ck_assert_uint_eq(f.misses, misses + 1);
-	ck_assert_uint_eq(said().invalidates, 1);
-	ck_assert_uint_eq(said().refused, 0);
+	ck_assert_uint_eq(vf_iotlb(&f).invalidates, 1);
+	ck_assert_uint_eq(vf_iotlb(&f).refused, 0);
 	vf_stop(&f);
 }
 END_TEST
@@ -67,7 +49,7 @@ START_TEST(late_answers)
 	struct vu_iotlb m;
 	unsigned late;
 
-	up(_i, 2);
+	vf_up_iommu(&f, _i, 2);
 	ck_assert_uint_eq(vf_request(&f, 0, READ, 0, VF_DATA, 512), OK);
 	ck_assert_uint_eq(vf_request(&f, 1, READ, 0, VF_DATA, 512), OK);
 	late = vf_submit(&f, 0, READ, 0, VF_DATA + 65536, 512);
@@ -95,7 +77,7 @@ START_TEST(answers_out_of_order_and_in_part)
 	struct vu_iotlb m[9];
 	unsigned slot, n = 0;
 
-	up(_i, 1);
+	vf_up_iommu(&f, _i, 1);
 	ck_assert_uint_eq(vf_request(&f, 0, READ, 0, VF_DATA, 512), OK);
 	slot = vf_submit(&f, 0, READ, 0, VF_DATA + 65536 + 100, 8 * 4096);
 	while (n < 9) {
@@ -148,12 +130,12 @@ START_TEST(no_permission)
 	uint32_t page = VF_DATA / VF_PAGE + 20;
 
 	for (unsigned i = 0; i < 4; i++) {
-		up(_i, 2);
+		vf_up_iommu(&f, _i, 2);
 		ck_assert_uint_eq(vf_request(&f, 0, READ, 0, VF_DATA, 512), OK);
 		f.perm[page] = cases[i].perm;
 		(void)vf_submit(&f, 0, cases[i].type, 0, page * VF_PAGE, 512);
 		expect_broken();
-		ck_assert_uint_ge(said().refused, 1);
+		ck_assert_uint_ge(vf_iotlb(&f).refused, 1);
 		/* Mapped, but not for this: the front-end is told. */
 		if (!cases[i].unmapped) {
 			if (f.denied.type == 0)
@@ -182,7 +164,7 @@ START_TEST(permission_comes_later)
 	struct vu_iotlb m;
 	unsigned slot;
 
-	up(_i, 1);
+	vf_up_iommu(&f, _i, 1);
 	ck_assert_uint_eq(vf_request(&f, 0, READ, 0, VF_DATA, 512), OK);
 	slot = vf_submit(&f, 0, READ, 0, VF_DATA + 65536, 512);
 	ck_assert_int_eq(vf_miss(&f, &m, MS), 1);
@@ -202,7 +184,7 @@ START_TEST(translation_comes_after_its_answer)
 	struct vu_iotlb m;
 	unsigned slot;
 
-	up(_i, 2);
+	vf_up_iommu(&f, _i, 2);
 	ck_assert_uint_eq(vf_request(&f, 0, READ, 0, VF_DATA, 512), OK);
 	ck_assert_uint_eq(vf_request(&f, 1, READ, 0, VF_DATA, 512), OK);
 	for (int little = 0; little < 2; little++) {
@@ -216,7 +198,7 @@ START_TEST(translation_comes_after_its_answer)
 		vf_kick(&f, 0);
 		ck_assert_int_eq(vf_miss(&f, &m, 20), 0); /* it is not asked for again */
 		ck_assert_int_eq(vdev_queue_broken(f.v, 0), 0);
-		ck_assert_uint_eq(said().refused, 0);
+		ck_assert_uint_eq(vf_iotlb(&f).refused, 0);
 		ck_assert_int_eq(vf_map(&f, VF_DATA + 65536, 4096, little ? R : RW), 0);
 		if (!little) {
 			ck_assert_uint_eq(vf_finish(&f, 0, slot), OK);
@@ -224,7 +206,7 @@ START_TEST(translation_comes_after_its_answer)
 		}
 	}
 	expect_broken();
-	ck_assert_uint_eq(said().refused, 1);
+	ck_assert_uint_eq(vf_iotlb(&f).refused, 1);
 	vf_stop(&f);
 }
 END_TEST
@@ -236,7 +218,7 @@ START_TEST(never_answered)
 
 	for (int op = 0; op < 5; op++) {
 		for (int ring = 0; ring < 2; ring++) {
-			up(_i, 2);
+			vf_up_iommu(&f, _i, 2);
 			f.deaf = 1;
 			if (ring) {
 				vf_kick(&f, 0);
@@ -259,7 +241,7 @@ START_TEST(never_answered)
 			}
 			vf_disconnect(&f);
 			f.deaf = 0;
-			vf_up(&f, kinds[_i] | VF_IOMMU, 2);
+			vf_up(&f, vf_iommu_kinds[_i] | VF_IOMMU, 2);
 			ck_assert_uint_eq(vf_request(&f, 0, READ, 0, VF_DATA + 65536, 8192), OK);
 			vf_stop(&f);
 		}
@@ -273,7 +255,7 @@ START_TEST(invalidation_waits_for_buffers)
 	uint64_t ack = 1;
 	unsigned slot, other;
 
-	up(_i, 2);
+	vf_up_iommu(&f, _i, 2);
 	ck_assert_uint_eq(vf_request(&f, 0, READ, 0, VF_DATA, 8192), OK);
 	ck_assert_uint_eq(vf_request(&f, 1, READ, 0, VF_DATA + 65536, 8192), OK);
 	slow_disk_hold(f.disk, 1);
@@ -288,7 +270,7 @@ START_TEST(invalidation_waits_for_buffers)
 	for (int i = 0; i < 5; i++) {
 		ck_assert_uint_eq(vf_request(&f, 1, READ, 0, VF_DATA + 65536, 8192), OK);
 		other = vf_submit(&f, 0, READ, 0, VF_DATA, 512);
-		if (!(kinds[_i] & VF_IN_ORDER))
+		if (!(vf_iommu_kinds[_i] & VF_IN_ORDER))
 			ck_assert_uint_eq(vf_finish(&f, 0, other), OK);
 	}
 	ck_assert_int_eq(vf_silent(&f, 50), 1);
@@ -317,7 +299,7 @@ START_TEST(ring_is_taken_back)
 	struct vu_iotlb m;
 	unsigned slot, held;
 
-	up(_i, 2);
+	vf_up_iommu(&f, _i, 2);
 	ck_assert_uint_eq(vf_request(&f, 0, READ, 0, VF_DATA, 512), OK);
 	ck_assert_uint_eq(vf_request(&f, 1, READ, 0, VF_DATA, 512), OK);
 	slow_disk_hold(f.disk, 1);
@@ -361,9 +343,9 @@ START_TEST(odd_ranges)
 {
 	uint64_t entries;
 
-	up(_i, 1);
+	vf_up_iommu(&f, _i, 1);
 	ck_assert_uint_eq(vf_request(&f, 0, READ, 0, VF_DATA, 8192), OK);
-	entries = said().entries;
+	entries = vf_iotlb(&f).entries;
 	ck_assert_int_eq(iotlb(0, 0, VF_UVA, RW, VU_IOTLB_UPDATE), 1);
 	ck_assert_int_eq(iotlb(UINT64_MAX - 4094, 4096, VF_UVA, RW, VU_IOTLB_UPDATE), 1);
 	ck_assert_int_eq(iotlb(0, 4096, UINT64_MAX - 4094, RW, VU_IOTLB_UPDATE), 1);
@@ -376,16 +358,16 @@ START_TEST(odd_ranges)
 	ck_assert_int_eq(iotlb(0, 4096, VF_UVA, RW, VU_IOTLB_ACCESS_FAIL), 1);
 	ck_assert_int_eq(iotlb(0, 4096, VF_UVA, RW, 0), 1);
 	ck_assert_int_eq(iotlb(0, 4096, VF_UVA, RW, 5), 1);
-	ck_assert_uint_eq(said().entries, entries);
+	ck_assert_uint_eq(vf_iotlb(&f).entries, entries);
 	ck_assert_int_eq(iotlb(UINT64_MAX - 4095, 4096, VF_UVA, RW, VU_IOTLB_UPDATE), 0);
 	ck_assert_int_eq(iotlb(0, VF_BYTES, VF_UVA, RW, VU_IOTLB_UPDATE), 0);
-	ck_assert_uint_eq(said().entries, entries + 2);
+	ck_assert_uint_eq(vf_iotlb(&f).entries, entries + 2);
 	for (int i = 0; i < 3; i++) {
 		uint64_t all[3][2] = {{0, 0}, {4096, UINT64_MAX}, {0, UINT64_MAX}};
 
 		ck_assert_int_eq(iotlb(UINT64_MAX - 8191, 8192, VF_UVA, RW, VU_IOTLB_UPDATE), 0);
 		ck_assert_int_eq(iotlb(all[i][0], all[i][1], 0, 0, VU_IOTLB_INVALIDATE), 0);
-		ck_assert_uint_le(said().entries, i == 2);
+		ck_assert_uint_le(vf_iotlb(&f).entries, i == 2);
 		ck_assert_uint_eq(vf_request(&f, 0, READ, 0, VF_DATA, 8192), OK);
 	}
 	vf_stop(&f);
@@ -395,7 +377,7 @@ END_TEST
 /* A page moves, without a word or after one: the next request finds it where it is. */
 START_TEST(remapped)
 {
-	up(_i, 1);
+	vf_up_iommu(&f, _i, 1);
 	for (int i = 0; i < 2; i++) {
 		uint64_t iova = VF_IOVA + VF_DATA;
 
@@ -425,7 +407,7 @@ START_TEST(dirty_pages_are_guest_pages)
 	uint64_t reply, first = VF_GPA / 4096, target = (VF_GPA + VF_DATA + 12 * 4096) / 4096;
 
 	ck_assert_ptr_ne(log, MAP_FAILED);
-	up(_i, 1);
+	vf_up_iommu(&f, _i, 1);
 	ck_assert_uint_eq(vf_request(&f, 0, READ, 0, VF_DATA, 512), OK);
 	vf_send_raw(&f, VU_SET_LOG_BASE, VU_VERSION, sizeof(d), &d, sizeof(d), &fd, 1);
 	ck_assert_int_eq(vf_answer(&f, VU_SET_LOG_BASE, &reply, sizeof(reply)), 8);
@@ -448,7 +430,7 @@ START_TEST(dirty_pages_are_guest_pages)
 	/* The used ring's page: the device area of split, the descriptors of packed. */
 	{
 		const struct virtq_state *s = &f.rings[0].state;
-		uint64_t at = kinds[_i] & VF_PACKED ? s->desc : s->device;
+		uint64_t at = vf_iommu_kinds[_i] & VF_PACKED ? s->desc : s->device;
 		uint64_t page = (at - VF_IOVA + VF_GPA) / 4096;
 
 		ck_assert_int_ne(log[page / 8] >> page % 8 & 1, 0);
@@ -464,7 +446,7 @@ START_TEST(memory_table_changes)
 {
 	unsigned misses;
 
-	up(_i, 2);
+	vf_up_iommu(&f, _i, 2);
 	for (int i = 0; i < 5; i++) {
 		ck_assert_uint_eq(vf_request(&f, 0, READ, 0, VF_DATA, 8192), OK);
 		ck_assert_uint_eq(vf_request(&f, 1, READ, 0, VF_DATA, 8192), OK);
@@ -485,7 +467,7 @@ START_TEST(channel_is_replaced)
 	unsigned slot;
 	int pair[2];
 
-	up(_i, 1);
+	vf_up_iommu(&f, _i, 1);
 	ck_assert_uint_eq(vf_request(&f, 0, READ, 0, VF_DATA, 512), OK);
 	slot = vf_submit(&f, 0, READ, 0, VF_DATA + 65536, 512);
 	ck_assert_int_eq(vf_miss(&f, &m, MS), 1);
@@ -505,7 +487,7 @@ START_TEST(pages_come_and_go)
 	struct rng rng;
 
 	rng_seed(&rng, (uint64_t)_i + 1);
-	up(_i, 2);
+	vf_up_iommu(&f, _i, 2);
 	for (int i = 0; i < 150; i++) {
 		unsigned q = (unsigned)rng_below(&rng, 2), a, b;
 		uint32_t data = VF_DATA + (uint32_t)rng_below(&rng, 64) * 2048;
@@ -533,21 +515,21 @@ void test_suites(SRunner *runner)
 	TCase *c = tcase_create("iotlb");
 
 	tcase_set_timeout(c, 60);
-	tcase_add_loop_test(c, requests_behind_an_iommu, 0, KINDS);
-	tcase_add_loop_test(c, late_answers, 0, KINDS);
-	tcase_add_loop_test(c, answers_out_of_order_and_in_part, 0, KINDS);
-	tcase_add_loop_test(c, no_permission, 0, KINDS);
-	tcase_add_loop_test(c, permission_comes_later, 0, KINDS);
-	tcase_add_loop_test(c, translation_comes_after_its_answer, 0, KINDS);
-	tcase_add_loop_test(c, never_answered, 0, KINDS);
-	tcase_add_loop_test(c, invalidation_waits_for_buffers, 0, KINDS);
-	tcase_add_loop_test(c, ring_is_taken_back, 0, KINDS);
-	tcase_add_loop_test(c, odd_ranges, 0, KINDS);
-	tcase_add_loop_test(c, remapped, 0, KINDS);
-	tcase_add_loop_test(c, dirty_pages_are_guest_pages, 0, KINDS);
-	tcase_add_loop_test(c, memory_table_changes, 0, KINDS);
-	tcase_add_loop_test(c, channel_is_replaced, 0, KINDS);
-	tcase_add_loop_test(c, pages_come_and_go, 0, KINDS);
+	tcase_add_loop_test(c, requests_behind_an_iommu, 0, VF_IOMMU_KINDS);
+	tcase_add_loop_test(c, late_answers, 0, VF_IOMMU_KINDS);
+	tcase_add_loop_test(c, answers_out_of_order_and_in_part, 0, VF_IOMMU_KINDS);
+	tcase_add_loop_test(c, no_permission, 0, VF_IOMMU_KINDS);
+	tcase_add_loop_test(c, permission_comes_later, 0, VF_IOMMU_KINDS);
+	tcase_add_loop_test(c, translation_comes_after_its_answer, 0, VF_IOMMU_KINDS);
+	tcase_add_loop_test(c, never_answered, 0, VF_IOMMU_KINDS);
+	tcase_add_loop_test(c, invalidation_waits_for_buffers, 0, VF_IOMMU_KINDS);
+	tcase_add_loop_test(c, ring_is_taken_back, 0, VF_IOMMU_KINDS);
+	tcase_add_loop_test(c, odd_ranges, 0, VF_IOMMU_KINDS);
+	tcase_add_loop_test(c, remapped, 0, VF_IOMMU_KINDS);
+	tcase_add_loop_test(c, dirty_pages_are_guest_pages, 0, VF_IOMMU_KINDS);
+	tcase_add_loop_test(c, memory_table_changes, 0, VF_IOMMU_KINDS);
+	tcase_add_loop_test(c, channel_is_replaced, 0, VF_IOMMU_KINDS);
+	tcase_add_loop_test(c, pages_come_and_go, 0, VF_IOMMU_KINDS);
 	suite_add_tcase(s, c);
 	srunner_add_suite(runner, s);
 }
